@@ -1,0 +1,22 @@
+//! The words that all other crates speak.
+//!
+//! Parsing, comparing and printing only: no IO, no clock, no logging. What a label means, what a
+//! function is called and what was seen of it at a moment are said here once.
+
+mod decimal;
+mod duration;
+mod function;
+mod moment;
+mod observation;
+mod policy;
+mod replicas;
+mod vars;
+
+pub use decimal::{BadDecimal, Decimal};
+pub use duration::{BadDuration, format_duration, parse_duration};
+pub use function::{BadName, DEFAULT_NAMESPACE, FunctionId};
+pub use moment::Moment;
+pub use observation::{Load, Observation};
+pub use policy::{BadLabel, LoadType, Policy, PolicyWarning, Target, ZeroPolicy, labels};
+pub use replicas::{BadBounds, Bounds, Replicas};
+pub use vars::{BadVar, Reader, Vars};

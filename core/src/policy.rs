@@ -1,0 +1,372 @@
+//! How one function wants to be scaled: its labels, read once at deploy time.
+//!
+//! A bad label is refused with its name, its value and what is allowed; a label of our family that
+//! nothing here honours becomes a warning. After this nobody looks at label texts again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::{Bounds, Decimal, Replicas, format_duration, parse_duration};
+
+/// Names of the labels that scaling honours.
+pub mod labels {
+    /// Least count under load.
+    pub const MIN: &str = "com.openfaas.scale.min";
+    /// Highest count.
+    pub const MAX: &str = "com.openfaas.scale.max";
+    /// Load one replica should carry.
+    pub const TARGET: &str = "com.openfaas.scale.target";
+    /// Which load is measured.
+    pub const TYPE: &str = "com.openfaas.scale.type";
+    /// Multiplies the target; below one scales earlier.
+    pub const TARGET_PROPORTION: &str = "com.openfaas.scale.target-proportion";
+    /// Opts in to zero.
+    pub const ZERO: &str = "com.openfaas.scale.zero";
+    /// Idle time before zero.
+    pub const ZERO_DURATION: &str = "com.openfaas.scale.zero-duration";
+    /// Span over which the highest wish holds the count up.
+    pub const DOWN_WINDOW: &str = "com.openfaas.scale.down.window";
+    /// Step of the community rule, in percent of the maximum.
+    pub const FACTOR: &str = "com.openfaas.scale.factor";
+    /// How long a replica stays frozen at zero before it is removed.
+    pub const WARM_DURATION: &str = "com.tidegate.scale.warm-duration";
+
+    pub(super) const ALL: [&str; 10] = [
+        MIN,
+        MAX,
+        TARGET,
+        TYPE,
+        TARGET_PROPORTION,
+        ZERO,
+        ZERO_DURATION,
+        DOWN_WINDOW,
+        FACTOR,
+        WARM_DURATION,
+    ];
+}
+
+/// How one function wants to be scaled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Least and highest count; the least is also what a waking function gets.
+    pub bounds: Bounds,
+    /// What a replica should carry.
+    pub target: Target,
+    /// When to go to zero; `None` when the function has not opted in.
+    pub zero: Option<ZeroPolicy>,
+    /// Span over which the highest recommendation holds the count up; at most [`Policy::LONGEST_DOWN_WINDOW`].
+    pub down_window: Option<Duration>,
+}
+
+/// What a replica should carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// No target label: more than five calls a second step the count up, less bring it back to the
+    /// minimum, as the alert rule shipped with the OpenFaaS community edition does.
+    Community {
+        /// Step in percent of the maximum, 0 to 100; 0 never scales.
+        factor: u32,
+    },
+    /// A target for a measured load.
+    Load {
+        /// What is measured.
+        load: LoadType,
+        /// Load one replica should carry.
+        target: Decimal,
+        /// Multiplies the target.
+        proportion: Decimal,
+    },
+}
+
+/// What is measured.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LoadType {
+    /// Completed calls a second.
+    Rps,
+    /// Calls in flight.
+    Capacity,
+}
+
+/// When a function goes to zero, and how deep.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ZeroPolicy {
+    /// Idle time before zero; `None` means the control plane's default.
+    pub after: Option<Duration>,
+    /// Time a replica stays frozen before it is removed; `None` means the control plane's default.
+    pub warm: Option<Duration>,
+}
+
+/// A label with a value that is not allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("label {label}: {value:?} is not allowed; use {allowed}")]
+pub struct BadLabel {
+    /// The label's name.
+    pub label: String,
+    /// Its value, cut at 80 characters.
+    pub value: String,
+    /// What would be allowed.
+    pub allowed: &'static str,
+}
+
+/// A label that was accepted but does not do what its author may expect.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PolicyWarning {
+    /// Nothing here honours the label.
+    #[error("label {0} has no effect here")]
+    NotHonoured(String),
+    /// The down window was cut to its maximum.
+    #[error("label {label}: {value} is longer than the maximum, 5m is used", label = labels::DOWN_WINDOW, value = format_duration(*.0))]
+    DownWindowCut(Duration),
+}
+
+impl LoadType {
+    /// The word of the label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Rps => "rps",
+            Self::Capacity => "capacity",
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::from_labels(&BTreeMap::new()).expect("no label is no bad label").0
+    }
+}
+
+impl Policy {
+    /// Longest down window.
+    pub const LONGEST_DOWN_WINDOW: Duration = Duration::from_secs(300);
+    /// Highest count a label may ask for.
+    pub const MOST_REPLICAS: u32 = 10_000;
+    /// The target where only a type is given.
+    pub const DEFAULT_TARGET: Decimal = Decimal::whole(50);
+    /// The target-proportion where none is given: 0.90.
+    pub const DEFAULT_PROPORTION: Decimal = Decimal::from_millionths(900_000);
+    const DEFAULT_MAX: u32 = 20;
+    const DEFAULT_FACTOR: u32 = 10;
+
+    /// Reads the labels of a function.
+    ///
+    /// # Errors
+    /// With every bad label, when there is one.
+    pub fn from_labels(
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(Self, Vec<PolicyWarning>), Vec<BadLabel>> {
+        let mut read = LabelReader { labels, bad: Vec::new(), warnings: Vec::new() };
+        let policy = Self {
+            bounds: read.bounds(),
+            target: read.target(),
+            zero: read.zero(),
+            down_window: read.down_window(),
+        };
+        read.warn_of_strangers();
+        if read.bad.is_empty() { Ok((policy, read.warnings)) } else { Err(read.bad) }
+    }
+}
+
+struct LabelReader<'a> {
+    labels: &'a BTreeMap<String, String>,
+    bad: Vec<BadLabel>,
+    warnings: Vec<PolicyWarning>,
+}
+
+impl LabelReader<'_> {
+    fn bounds(&mut self) -> Bounds {
+        const ALLOWED: &str = "a whole number from 1 to 10000";
+        let count =
+            |text: &str| text.parse().ok().filter(|n| (1..=Policy::MOST_REPLICAS).contains(n));
+        let min = self.value(labels::MIN, ALLOWED, count);
+        let max = self.value(labels::MAX, ALLOWED, count);
+        // A lone minimum above the default maximum lifts it: the user asked for that many.
+        let least = min.unwrap_or(1);
+        let most = max.unwrap_or_else(|| Policy::DEFAULT_MAX.max(least));
+        Bounds::new(Replicas::new(least), Replicas::new(most)).unwrap_or_else(|_| {
+            self.refuse(
+                labels::MIN,
+                "a number no higher than com.openfaas.scale.max (20 when not given)",
+            );
+            Bounds::new(Replicas::ONE, Replicas::ONE).expect("one is at most one")
+        })
+    }
+
+    fn target(&mut self) -> Target {
+        let positive = |text: &str| text.parse::<Decimal>().ok().filter(|number| !number.is_zero());
+        let load = self.value(labels::TYPE, "rps or capacity", |text| match text {
+            "rps" => Some(LoadType::Rps),
+            "capacity" => Some(LoadType::Capacity),
+            _ => None,
+        });
+        let target = self.value(labels::TARGET, "a number above 0, such as 5 or 0.5", positive);
+        let proportion =
+            self.value(labels::TARGET_PROPORTION, "a number above 0, such as 0.9", positive);
+        let factor = self.value(labels::FACTOR, "a whole number from 0 to 100", |text| {
+            text.parse().ok().filter(|n| (0..=100).contains(n))
+        });
+        if load.is_none() && target.is_none() {
+            return Target::Community { factor: factor.unwrap_or(Policy::DEFAULT_FACTOR) };
+        }
+        Target::Load {
+            load: load.unwrap_or(LoadType::Rps),
+            target: target.unwrap_or(Policy::DEFAULT_TARGET),
+            proportion: proportion.unwrap_or(Policy::DEFAULT_PROPORTION),
+        }
+    }
+
+    fn zero(&mut self) -> Option<ZeroPolicy> {
+        const ALLOWED: &str = "a duration such as 5m or 90s";
+        let opted_in = self.value(labels::ZERO, "true or false", |text| match text {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        });
+        let after =
+            self.value(labels::ZERO_DURATION, "a duration above zero, such as 5m or 90s", |text| {
+                parse_duration(text).ok().filter(|span| !span.is_zero())
+            });
+        let warm = self.value(labels::WARM_DURATION, ALLOWED, |text| parse_duration(text).ok());
+        opted_in.unwrap_or(false).then_some(ZeroPolicy { after, warm })
+    }
+
+    fn down_window(&mut self) -> Option<Duration> {
+        let window =
+            self.value(labels::DOWN_WINDOW, "a duration up to 5m, such as 90s", |text| {
+                parse_duration(text).ok()
+            })?;
+        if window > Policy::LONGEST_DOWN_WINDOW {
+            self.warnings.push(PolicyWarning::DownWindowCut(window));
+        }
+        Some(window.min(Policy::LONGEST_DOWN_WINDOW)).filter(|window| !window.is_zero())
+    }
+
+    fn warn_of_strangers(&mut self) {
+        let ours = |label: &&String| {
+            label.starts_with("com.openfaas.") || label.starts_with("com.tidegate.")
+        };
+        for label in self.labels.keys().filter(ours) {
+            if !labels::ALL.contains(&label.as_str()) {
+                self.warnings.push(PolicyWarning::NotHonoured(label.clone()));
+            }
+        }
+    }
+
+    fn value<T>(
+        &mut self,
+        label: &'static str,
+        allowed: &'static str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let value = read(self.labels.get(label)?.trim());
+        if value.is_none() {
+            self.refuse(label, allowed);
+        }
+        value
+    }
+
+    fn refuse(&mut self, label: &'static str, allowed: &'static str) {
+        let value = self.labels.get(label).map(String::as_str).unwrap_or_default();
+        let value = value.chars().take(80).collect();
+        self.bad.push(BadLabel { label: label.to_owned(), value, allowed });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<(Policy, Vec<PolicyWarning>), Vec<BadLabel>> {
+        let labels = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Policy::from_labels(&labels)
+    }
+
+    #[test]
+    fn no_label_means_the_community_rule_between_1_and_20() {
+        let (policy, warnings) = read(&[]).expect("no label");
+        assert_eq!(policy.target, Target::Community { factor: 10 });
+        assert_eq!((policy.bounds.min().get(), policy.bounds.max().get()), (1, 20));
+        assert_eq!((policy.zero, policy.down_window), (None, None));
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn all_labels_are_read() {
+        let (policy, warnings) = read(&[
+            (labels::MIN, "2"),
+            (labels::MAX, "8"),
+            (labels::TYPE, "capacity"),
+            (labels::TARGET, "5"),
+            (labels::TARGET_PROPORTION, "0.7"),
+            (labels::ZERO, "true"),
+            (labels::ZERO_DURATION, "1m30s"),
+            (labels::DOWN_WINDOW, "1h"),
+            (labels::WARM_DURATION, "0s"),
+        ])
+        .expect("all are good");
+        let five = Decimal::whole(5);
+        let proportion = "0.7".parse().expect("a decimal");
+        assert_eq!(
+            policy.target,
+            Target::Load { load: LoadType::Capacity, target: five, proportion }
+        );
+        let after = Some(Duration::from_secs(90));
+        assert_eq!(policy.zero, Some(ZeroPolicy { after, warm: Some(Duration::ZERO) }));
+        assert_eq!(policy.down_window, Some(Duration::from_secs(300)));
+        assert_eq!(warnings, [PolicyWarning::DownWindowCut(Duration::from_secs(3600))]);
+    }
+
+    #[test]
+    fn every_bad_label_is_named_with_its_value_and_what_is_allowed() {
+        let bad = read(&[
+            (labels::MIN, "0"),
+            (labels::TARGET, "-1"),
+            (labels::ZERO, "yes"),
+            (labels::TYPE, "cpu"),
+        ])
+        .expect_err("all are bad");
+        let texts: Vec<String> = bad.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 4);
+        assert!(texts.contains(
+            &"label com.openfaas.scale.min: \"0\" is not allowed; use a whole number from 1 to 10000".to_owned()
+        ));
+    }
+
+    #[test]
+    fn a_minimum_above_the_maximum_is_refused() {
+        assert!(read(&[(labels::MIN, "6"), (labels::MAX, "5")]).is_err());
+        let (policy, _) =
+            read(&[(labels::MIN, "30")]).expect("a lone minimum lifts the default maximum");
+        assert!(policy.bounds.is_static());
+    }
+
+    #[test]
+    fn a_label_that_nothing_honours_is_warned_of() {
+        let (_, warnings) =
+            read(&[("com.openfaas.scale.maximum", "5"), ("team", "x")]).expect("only strange");
+        assert_eq!(warnings, [PolicyWarning::NotHonoured("com.openfaas.scale.maximum".to_owned())]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_panics_and_bounds_hold(min in ".{0,12}", max in "[0-9]{0,6}", target in "[0-9.e-]{0,12}", window in ".{0,12}") {
+            let read = read(&[(labels::MIN, &min), (labels::MAX, &max), (labels::TARGET, &target), (labels::DOWN_WINDOW, &window)]);
+            if let Ok((policy, _)) = read {
+                prop_assert!(policy.bounds.min() <= policy.bounds.max());
+            }
+        }
+
+        #[test]
+        fn a_decimal_reads_back(millionths in 0_u64..=1_000_000_000_000_000) {
+            let number = Decimal::from_millionths(millionths);
+            prop_assert_eq!(number.to_string().parse(), Ok(number));
+        }
+
+        #[test]
+        fn no_text_panics_as_a_decimal(text in ".*") {
+            let _ = text.parse::<Decimal>();
+        }
+    }
+}

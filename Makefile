@@ -1,0 +1,41 @@
+# Each target is one plain command that also works by hand. `make test` is what CI runs.
+
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+
+.PHONY: help deps deps-test build up check lint test test-fast test-e2e bench doc fuzz clean
+
+help: ## Show the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+deps: ## Install what the build needs (Debian/Ubuntu; nothing when it is there)
+	@scripts/deps build
+
+deps-test: ## Install what the tests need
+	@scripts/deps test
+
+build: deps ## Build the release binaries
+	$(CARGO) build --release --locked --bin tidegate
+
+up: build ## Build and run tidegate with the example functions
+	@target/release/tidegate up -f examples/stack.yml
+
+check: ## Fast type check of everything
+	$(CARGO) check --workspace --all-targets --locked
+
+lint: ## Format check and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+test: deps deps-test ## Everything that CI runs
+	@scripts/test
+
+bench: ## Run the benchmarks beside nginx and HAProxy; see docs/benchmarks.md
+	@scripts/deps bench
+	@scripts/bench
+
+doc: ## Build the API documentation
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+clean: ## Remove build output
+	$(CARGO) clean

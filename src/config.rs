@@ -1,0 +1,271 @@
+//! Every setting of `tidegate up`, read once: flags > environment > `tidegate.toml` > defaults.
+//!
+//! All four speak the same names: a flag `--idle-after` is the variable `TIDEGATE_IDLE_AFTER` and the
+//! key `idle_after` of the file. OpenFaaS's own names are aliases. All bad values are reported at once.
+
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+use tidegate_core::{BadVar, Vars};
+
+/// Names that OpenFaaS users have in their environment already, and ours for them.
+const ALIASES: [(&str, &str); 3] = [
+    ("TIDEGATE_AUTH", "basic_auth"),
+    ("TIDEGATE_IDLE_AFTER", "inactivity_duration"),
+    ("TIDEGATE_UPSTREAM_TIMEOUT", "upstream_timeout"),
+];
+
+/// Everything that `tidegate up` can be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Address that the API and the metrics listen on; loopback unless told otherwise.
+    pub bind: IpAddr,
+    /// Port of the API and console; 0 picks a free one.
+    pub port: u16,
+    /// Port of `/metrics`; 0 picks a free one.
+    pub metrics_port: u16,
+    /// Where functions, secrets, the password and what was learnt are kept.
+    pub state_dir: PathBuf,
+    /// Whether `/system` and `/ui` ask for a password.
+    pub auth: bool,
+    /// A file with the password; made in the state directory when not given.
+    pub password_file: Option<PathBuf>,
+    /// Idle time before zero for functions that name none.
+    pub idle_after: Duration,
+    /// Whether idle functions are only reported, not taken to zero.
+    pub dry_run_idle: bool,
+    /// Time a replica stays frozen at zero before it is removed.
+    pub warm: Duration,
+    /// Span over which load is averaged for scaling down.
+    pub stable_window: Duration,
+    /// Span over which load is averaged for scaling up.
+    pub fast_window: Duration,
+    /// Longest that a new replica may take to become ready.
+    pub start_deadline: Duration,
+    /// Longest that a function may take to answer.
+    pub upstream_timeout: Duration,
+    /// Longest that a call waits for a replica.
+    pub wake_timeout: Duration,
+    /// Calls that may wait for one function at once.
+    pub waiting_room: usize,
+    /// Longest that a replica to be removed may finish its calls.
+    pub drain_timeout: Duration,
+    /// Longest that a shutdown waits for open calls.
+    pub grace: Duration,
+    /// Which log lines are shown, as `tracing` filters.
+    pub log: String,
+    /// Whether log lines are JSON.
+    pub log_json: bool,
+}
+
+/// Why the settings could not be read.
+#[derive(Debug, Error)]
+pub enum BadConfig {
+    /// The file exists and is not good.
+    #[error("{path}: {why}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Values that are not allowed.
+    #[error(transparent)]
+    Values(#[from] BadVar),
+    /// There is no place for the state.
+    #[error("no place for the state: set TIDEGATE_STATE_DIR (or HOME)")]
+    NoStateDir,
+}
+
+impl Config {
+    /// Reads all settings from `vars`.
+    ///
+    /// # Errors
+    /// With every value that is not allowed.
+    pub fn from_vars(vars: &Vars) -> Result<Self, BadConfig> {
+        let state_dir = default_state_dir(vars).ok_or(BadConfig::NoStateDir)?;
+        let vars = &with_aliases(vars);
+        let mut read = vars.reader();
+        const PORT: &str = "a port from 0 to 65535";
+        let log_json = match read.text("TIDEGATE_LOG_FORMAT", "text").as_str() {
+            "text" => false,
+            "json" => true,
+            _ => {
+                read.refuse("TIDEGATE_LOG_FORMAT", "text or json");
+                false
+            }
+        };
+        let config = Self {
+            bind: read.parsed("TIDEGATE_BIND", Ipv4Addr::LOCALHOST.into(), "an IP address"),
+            port: read.parsed("TIDEGATE_PORT", 8080, PORT),
+            metrics_port: read.parsed("TIDEGATE_METRICS_PORT", 8082, PORT),
+            state_dir,
+            auth: read.flag("TIDEGATE_AUTH", true),
+            password_file: read.optional_text("TIDEGATE_PASSWORD_FILE").map(PathBuf::from),
+            idle_after: read.duration("TIDEGATE_IDLE_AFTER", secs(300)),
+            dry_run_idle: read.flag("TIDEGATE_DRY_RUN_IDLE", false),
+            warm: read.duration("TIDEGATE_WARM_DURATION", secs(600)),
+            stable_window: read.duration("TIDEGATE_STABLE_WINDOW", secs(30)),
+            fast_window: read.duration("TIDEGATE_FAST_WINDOW", secs(6)),
+            start_deadline: read.duration("TIDEGATE_START_DEADLINE", secs(60)),
+            upstream_timeout: read.duration("TIDEGATE_UPSTREAM_TIMEOUT", secs(60)),
+            wake_timeout: read.duration("TIDEGATE_WAKE_TIMEOUT", secs(60)),
+            waiting_room: read.parsed("TIDEGATE_WAITING_ROOM", 20_000, "a number of calls"),
+            drain_timeout: read.duration("TIDEGATE_DRAIN_TIMEOUT", secs(3600)),
+            grace: read.duration("TIDEGATE_GRACE", secs(65)),
+            log: read.text("TIDEGATE_LOG", "info"),
+            log_json,
+        };
+        check(&config, &mut read);
+        Ok(read.finish(config)?)
+    }
+}
+
+fn check(config: &Config, read: &mut tidegate_core::Reader<'_>) {
+    let window = secs(1)..=secs(3600);
+    if !window.contains(&config.stable_window) {
+        read.refuse("TIDEGATE_STABLE_WINDOW", "from 1s to 1h");
+    }
+    if !window.contains(&config.fast_window) || config.fast_window > config.stable_window {
+        read.refuse("TIDEGATE_FAST_WINDOW", "from 1s to the stable window");
+    }
+    if config.idle_after.is_zero() {
+        read.refuse("TIDEGATE_IDLE_AFTER", "above zero");
+    }
+    if config.waiting_room == 0 {
+        read.refuse("TIDEGATE_WAITING_ROOM", "at least 1");
+    }
+}
+
+const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn with_aliases(vars: &Vars) -> Vars {
+    let mut vars = vars.clone();
+    for (ours, theirs) in ALIASES {
+        if let (None, Some(text)) = (vars.get(ours), vars.get(theirs)) {
+            let text = text.to_owned();
+            vars.set(ours, text);
+        }
+    }
+    vars
+}
+
+/// Where state is kept: `TIDEGATE_STATE_DIR`, else `tidegate` below `XDG_STATE_HOME` or
+/// `~/.local/state`. `None` when there is no home either.
+pub fn default_state_dir(vars: &Vars) -> Option<PathBuf> {
+    if let Some(path) = vars.get("TIDEGATE_STATE_DIR") {
+        return Some(PathBuf::from(path));
+    }
+    let base = match vars.get("XDG_STATE_HOME") {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(vars.get("HOME")?).join(".local/state"),
+    };
+    Some(base.join("tidegate"))
+}
+
+/// Adds the settings of a `tidegate.toml` below what `vars` has: `idle_after = "2m"` becomes
+/// `TIDEGATE_IDLE_AFTER` unless that is set.
+///
+/// # Errors
+/// When the text is no flat TOML table of known keys.
+pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadConfig> {
+    let bad = |why: String| BadConfig::File { path: path.to_owned(), why };
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(error.to_string()))?;
+    for (key, value) in table {
+        let name = format!("TIDEGATE_{}", key.to_ascii_uppercase());
+        if !KNOWN.contains(&name.as_str()) {
+            return Err(bad(format!("unknown key {key:?}; see docs/configuration.md")));
+        }
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
+            _ => return Err(bad(format!("{key} must be a text, a whole number or true/false"))),
+        };
+        if vars.get(&name).is_none() {
+            vars.set(name, text);
+        }
+    }
+    Ok(())
+}
+
+/// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
+pub const KNOWN: [&str; 19] = [
+    "TIDEGATE_BIND",
+    "TIDEGATE_PORT",
+    "TIDEGATE_METRICS_PORT",
+    "TIDEGATE_STATE_DIR",
+    "TIDEGATE_AUTH",
+    "TIDEGATE_PASSWORD_FILE",
+    "TIDEGATE_IDLE_AFTER",
+    "TIDEGATE_DRY_RUN_IDLE",
+    "TIDEGATE_WARM_DURATION",
+    "TIDEGATE_STABLE_WINDOW",
+    "TIDEGATE_FAST_WINDOW",
+    "TIDEGATE_START_DEADLINE",
+    "TIDEGATE_UPSTREAM_TIMEOUT",
+    "TIDEGATE_WAKE_TIMEOUT",
+    "TIDEGATE_WAITING_ROOM",
+    "TIDEGATE_DRAIN_TIMEOUT",
+    "TIDEGATE_GRACE",
+    "TIDEGATE_LOG",
+    "TIDEGATE_LOG_FORMAT",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vars(pairs: &[(&str, &str)]) -> Vars {
+        let home = [("HOME", "/home/u")];
+        pairs.iter().chain(&home).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn defaults_bind_to_loopback_and_ask_for_a_password() {
+        let config = Config::from_vars(&vars(&[])).expect("defaults are good");
+        assert!(config.bind.is_loopback() && config.auth);
+        assert_eq!((config.port, config.metrics_port), (8080, 8082));
+        assert_eq!(config.state_dir, Path::new("/home/u/.local/state/tidegate"));
+    }
+
+    #[test]
+    fn all_bad_values_are_reported_together() {
+        let vars = vars(&[("TIDEGATE_PORT", "x"), ("TIDEGATE_IDLE_AFTER", "soon"), ("TIDEGATE_FAST_WINDOW", "2h")]);
+        let text = Config::from_vars(&vars).expect_err("three are bad").to_string();
+        for name in ["TIDEGATE_PORT=\"x\"", "TIDEGATE_IDLE_AFTER=\"soon\"", "TIDEGATE_FAST_WINDOW=\"2h\""] {
+            assert!(text.contains(name), "{name} in {text}");
+        }
+    }
+
+    #[test]
+    fn openfaas_names_are_aliases_and_ours_win() {
+        let both = vars(&[("upstream_timeout", "5"), ("TIDEGATE_UPSTREAM_TIMEOUT", "7s")]);
+        assert_eq!(Config::from_vars(&both).expect("good").upstream_timeout, secs(7));
+        let theirs = vars(&[("inactivity_duration", "90s")]);
+        assert_eq!(Config::from_vars(&theirs).expect("good").idle_after, secs(90));
+    }
+
+    #[test]
+    fn the_file_is_below_the_environment_and_unknown_keys_are_refused() {
+        let mut set = vars(&[("TIDEGATE_PORT", "1")]);
+        layer_file(&mut set, Path::new("tidegate.toml"), "port = 2\nidle_after = \"2m\"").expect("good");
+        let config = Config::from_vars(&set).expect("good");
+        assert_eq!((config.port, config.idle_after), (1, secs(120)));
+        assert!(layer_file(&mut set, Path::new("tidegate.toml"), "prot = 2").is_err());
+    }
+
+    #[test]
+    fn every_known_name_is_read() {
+        for name in KNOWN {
+            let bad = Config::from_vars(&vars(&[(name, "\u{0}?")]));
+            let text_is_fine = ["STATE_DIR", "PASSWORD_FILE", "LOG"].iter().any(|end| name.ends_with(end));
+            assert!(bad.is_err() || text_is_fine, "{name}");
+        }
+    }
+}

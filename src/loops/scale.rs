@@ -1,0 +1,367 @@
+//! The one writer of replica counts.
+//!
+//! ```text
+//! nudge, deadline, change, ask ──► observe ──► Autoscaler::decide ──► apply ──► Provider::scale
+//!                                                      │ reason
+//!                                                      └──► log line, metric, explanation
+//! ```
+//!
+//! For each function at most one provider call is under way; what arrives meanwhile is looked at when
+//! it has returned. Idle functions cost nothing: only those with a deadline or a nudge are looked at.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tidegate_autoscaler::{Ask, Autoscaler};
+use tidegate_core::{FunctionId, Moment};
+use tidegate_gateway::{Clock, Entry, Nudges, ScaleError};
+use tidegate_provider::{Phase, Provider, ProviderError};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::loops::watch::Seen;
+use crate::memory::{Memories, Unsaved};
+use crate::metrics::Metrics;
+
+mod apply;
+
+use apply::Call;
+
+/// How often what was learnt is written down, when it changed.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// How soon a count that the provider refused is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What others ask of the scale loop; each waits for its answer.
+pub enum Request {
+    /// Somebody wants a count.
+    Ask {
+        /// Of which function.
+        function: FunctionId,
+        /// What is wanted.
+        ask: Ask,
+        /// The asker waits here.
+        answer: Answer,
+    },
+    /// Somebody wants to know why there are so many replicas.
+    Explain {
+        /// Of which function.
+        function: FunctionId,
+        /// The asker waits here.
+        answer: oneshot::Sender<Option<serde_json::Value>>,
+    },
+}
+
+/// Where the answer to an ask goes.
+pub type Answer = oneshot::Sender<Result<(), ScaleError>>;
+
+/// What the loop is made of; see [`ScaleLoop::run`].
+pub struct ScaleLoop {
+    pub(crate) clock: Clock,
+    pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) autoscaler: Autoscaler,
+    pub(crate) metrics: Metrics,
+    pub(crate) memories: Memories,
+    functions: HashMap<FunctionId, Watched>,
+    /// Deadlines, earliest first; one that its function no longer has is skipped.
+    due: BinaryHeap<Reverse<(Moment, FunctionId)>>,
+    calls: FuturesUnordered<BoxFuture<'static, Done>>,
+    saving: Option<JoinHandle<()>>,
+}
+
+/// The ends of the loop's channels.
+pub struct Inputs {
+    /// From the watch loop.
+    pub seen: mpsc::Receiver<Seen>,
+    /// From the REST handlers.
+    pub requests: mpsc::Receiver<Request>,
+    /// From the invocation path.
+    pub nudges: Nudges,
+}
+
+/// One function as the loop has it.
+struct Watched {
+    entry: Arc<Entry>,
+    revision: u64,
+    next_look: Option<Moment>,
+    /// A provider call is under way.
+    busy: bool,
+    /// Something happened meanwhile.
+    again: bool,
+    /// Asks that wait for the call under way.
+    asks: VecDeque<(Ask, Answer)>,
+}
+
+/// A provider call that returned.
+struct Done {
+    function: FunctionId,
+    call: Call,
+    result: Result<(), ProviderError>,
+    answer: Option<Answer>,
+}
+
+impl ScaleLoop {
+    /// A loop that watches no function yet.
+    pub fn new(
+        clock: Clock,
+        provider: Arc<dyn Provider>,
+        autoscaler: Autoscaler,
+        metrics: Metrics,
+        memories: Memories,
+    ) -> Self {
+        Self {
+            clock,
+            provider,
+            autoscaler,
+            metrics,
+            memories,
+            functions: HashMap::new(),
+            due: BinaryHeap::new(),
+            calls: FuturesUnordered::new(),
+            saving: None,
+        }
+    }
+
+    /// Turns until `stop`; a call under way is finished, then what was learnt is written down.
+    pub async fn run(mut self, mut inputs: Inputs, stop: CancellationToken) {
+        let mut save = interval(SAVE_EVERY);
+        save.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next = self.next_deadline();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(seen) = inputs.seen.recv() => self.see(seen),
+                Some(request) = inputs.requests.recv() => self.answer(request),
+                entry = inputs.nudges.next() => self.look(entry.function().clone()),
+                Some(done) = self.calls.next(), if !self.calls.is_empty() => self.finish(done),
+                () = self.clock.sleep_until(next), if next.is_some() => self.look_at_due(),
+                _ = save.tick() => self.save(),
+            }
+        }
+        while let Some(done) = self.calls.next().await {
+            self.finish(done);
+        }
+        self.save_and_wait().await;
+    }
+
+    fn see(&mut self, seen: Seen) {
+        match seen {
+            Seen::Function(entry) => self.see_function(entry),
+            Seen::Gone(function) => {
+                self.autoscaler.remove(&function);
+                self.metrics.forget(&function);
+                self.memories.forget(&function);
+                self.functions.remove(&function);
+            }
+            Seen::Synced => info!(functions = self.functions.len(), "all deployed functions are known"),
+        }
+    }
+
+    fn see_function(&mut self, entry: Arc<Entry>) {
+        let now = self.clock.now();
+        let function = entry.function().clone();
+        let revision = entry.revision();
+        let known = self.functions.get(&function).map(|watched| watched.revision);
+        if known != Some(revision) {
+            let memory = if known.is_none() { self.memories.take(&function) } else { self.autoscaler.memory(now, &function) };
+            self.autoscaler.insert(now, function.clone(), entry.policy(), memory);
+        }
+        let watched = self.functions.entry(function.clone()).or_insert_with(|| Watched::new(&entry));
+        watched.entry = entry;
+        watched.revision = revision;
+        watched.give_up_on_waiters();
+        self.look(function);
+    }
+
+    /// Looks at one function now, or as soon as the call under way has returned.
+    fn look(&mut self, function: FunctionId) {
+        let Some(watched) = self.functions.get_mut(&function) else { return };
+        if watched.busy {
+            watched.again = true;
+            return;
+        }
+        let now = self.clock.now();
+        let seen = watched.entry.observe(now);
+        let decision = self.autoscaler.decide(now, &seen);
+        self.metrics.decided(&function, &decision.action);
+        self.apply(&function, decision, None);
+    }
+
+    fn look_at_due(&mut self) {
+        let started = self.clock.now();
+        let mut looked = 0_u64;
+        while let Some(Reverse((at, _))) = self.due.peek() {
+            if *at > started {
+                break;
+            }
+            let Some(Reverse((at, function))) = self.due.pop() else { break };
+            if self.functions.get(&function).is_some_and(|watched| watched.next_look == Some(at)) {
+                looked += 1;
+                self.look(function);
+            }
+        }
+        self.metrics.turned(looked, self.clock.now().since(started));
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Ask { function, ask, answer } => self.ask(function, ask, answer),
+            Request::Explain { function, answer } => {
+                let explained = self.explain(&function);
+                // The asker may have left; nothing depends on the answer.
+                let _ = answer.send(explained);
+            }
+        }
+    }
+
+    fn ask(&mut self, function: FunctionId, ask: Ask, answer: Answer) {
+        let Some(watched) = self.functions.get_mut(&function) else {
+            let _ = answer.send(Err(ScaleError::NotDeployed(function)));
+            return;
+        };
+        if watched.busy {
+            watched.asks.push_back((ask, answer));
+            return;
+        }
+        let now = self.clock.now();
+        let seen = watched.entry.observe(now);
+        let decision = self.autoscaler.ask(now, &seen, ask);
+        self.metrics.decided(&function, &decision.action);
+        self.apply(&function, decision, Some(answer));
+    }
+
+    fn explain(&self, function: &FunctionId) -> Option<serde_json::Value> {
+        let explanation = self.autoscaler.explain(self.clock.now(), function)?;
+        serde_json::to_value(explanation).ok()
+    }
+
+    /// Takes up what a finished provider call changed, and what arrived meanwhile.
+    fn finish(&mut self, done: Done) {
+        let Done { function, call, result, answer } = done;
+        let now = self.clock.now();
+        let Some(watched) = self.functions.get_mut(&function) else { return };
+        watched.busy = false;
+        let failed = result.is_err();
+        match &result {
+            Ok(()) => call.succeeded(&watched.entry),
+            Err(error) => {
+                error!(function.name = function.name(), function.namespace = function.namespace(), error = %chain(error), "scaling {function} failed; it is tried again");
+                self.metrics.failed();
+                call.failed(&watched.entry, error);
+            }
+        }
+        if let Some(answer) = answer {
+            let _ = answer.send(result.map_err(ScaleError::Provider));
+        }
+        let asks = std::mem::take(&mut watched.asks);
+        let again = std::mem::take(&mut watched.again);
+        if failed {
+            self.look_again(&function, Some(now + RETRY_AFTER));
+        } else if again || call.wants_another_look() {
+            self.look(function.clone());
+        }
+        for (ask, answer) in asks {
+            self.ask(function.clone(), ask, answer);
+        }
+    }
+
+    fn look_again(&mut self, function: &FunctionId, at: Option<Moment>) {
+        let Some(watched) = self.functions.get_mut(function) else { return };
+        if watched.next_look == at {
+            return;
+        }
+        watched.next_look = at;
+        if let Some(at) = at {
+            self.due.push(Reverse((at, function.clone())));
+        }
+    }
+
+    /// The earliest deadline that still holds.
+    fn next_deadline(&mut self) -> Option<Moment> {
+        while let Some(Reverse((at, function))) = self.due.peek() {
+            if self.functions.get(function).is_some_and(|watched| watched.next_look == Some(*at)) {
+                return Some(*at);
+            }
+            self.due.pop();
+        }
+        None
+    }
+
+    /// Notes what every function has taught, and gives what is to be written down.
+    fn learnt(&mut self) -> Option<Unsaved> {
+        let now = self.clock.now();
+        for function in self.functions.keys() {
+            if let Some(memory) = self.autoscaler.memory(now, function) {
+                self.memories.keep(function, memory);
+            }
+        }
+        self.memories.changed()
+    }
+
+    /// Writes in the background: a disk that hesitates must not hold up a wake.
+    fn save(&mut self) {
+        if self.saving.as_ref().is_some_and(|saving| !saving.is_finished()) {
+            return;
+        }
+        if let Some(unsaved) = self.learnt() {
+            self.saving = Some(tokio::task::spawn_blocking(move || unsaved.save()));
+        }
+    }
+
+    async fn save_and_wait(&mut self) {
+        if let Some(saving) = self.saving.take() {
+            // A write that panicked is followed by another one here.
+            let _ = saving.await;
+        }
+        if let Some(unsaved) = self.learnt() {
+            unsaved.save();
+        }
+    }
+}
+
+impl Watched {
+    fn new(entry: &Arc<Entry>) -> Self {
+        Self {
+            entry: entry.clone(),
+            revision: entry.revision(),
+            next_look: None,
+            busy: false,
+            again: false,
+            asks: VecDeque::new(),
+        }
+    }
+
+    /// Answers waiting calls when every replica keeps crashing, with what it said.
+    fn give_up_on_waiters(&self) {
+        const STARTS: u32 = 3;
+        let replicas = self.entry.replicas();
+        let hopeless = |replica: &&tidegate_provider::Replica| replica.phase == Phase::Backoff && replica.restarts >= STARTS;
+        let crashed = replicas.iter().filter(hopeless).count();
+        if crashed == 0 || crashed < replicas.len() {
+            return;
+        }
+        if let Some(replica) = replicas.first() {
+            let detail = &replica.detail;
+            self.entry.fail_waiters(format!("{} does not start: {detail}", self.entry.function()));
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}

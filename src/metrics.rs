@@ -1,0 +1,95 @@
+//! What the loops count: decisions by reason, counts changed, time per turn.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tidegate_autoscaler::Action;
+use tidegate_core::{FunctionId, Replicas};
+
+/// Labels of a decision; both from fixed sets and deployed functions.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DecisionLabels {
+    function_name: String,
+    reason: &'static str,
+}
+
+/// Labels of a change of the count.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ScaleLabels {
+    function_name: String,
+    direction: &'static str,
+}
+
+/// What the loops count.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    decisions: Family<DecisionLabels, Counter>,
+    scalings: Family<ScaleLabels, Counter>,
+    failures: Counter,
+    looks: Counter,
+    busy_seconds: Gauge<f64, AtomicU64>,
+    reasons: HashMap<FunctionId, HashSet<&'static str>>,
+}
+
+impl Metrics {
+    /// Registers everything that the loops count.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register("tidegate_decisions", "Scale decisions by reason, those to do nothing among them", metrics.decisions.clone());
+        registry.register("tidegate_scalings", "Changes of the wanted count of replicas", metrics.scalings.clone());
+        registry.register("tidegate_scaling_failures", "Scale calls that the provider refused", metrics.failures.clone());
+        registry.register("tidegate_scale_loop_looks", "Functions looked at by deadline", metrics.looks.clone());
+        registry.register("tidegate_scale_loop_last_turn_seconds", "Time the last turn by deadline took", metrics.busy_seconds.clone());
+        metrics
+    }
+
+    /// One decision was taken.
+    pub fn decided(&mut self, function: &FunctionId, action: &Action) {
+        let reason = match action {
+            Action::Stay(hold) => hold.label(),
+            Action::Scale { reason, .. } => reason.label(),
+        };
+        if let Some(known) = self.reasons.get_mut(function) {
+            known.insert(reason);
+        } else {
+            self.reasons.insert(function.clone(), HashSet::from([reason]));
+        }
+        let labels = DecisionLabels { function_name: function.to_string(), reason };
+        self.decisions.get_or_create(&labels).inc();
+    }
+
+    /// The wanted count changed.
+    pub fn scaled(&self, function: &FunctionId, from: Replicas, to: Replicas) {
+        let direction = if to > from { "up" } else { "down" };
+        let labels = ScaleLabels { function_name: function.to_string(), direction };
+        self.scalings.get_or_create(&labels).inc();
+    }
+
+    /// The provider refused a count.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+
+    /// A turn by deadline is over.
+    pub fn turned(&self, looked: u64, took: Duration) {
+        self.looks.inc_by(looked);
+        self.busy_seconds.set(took.as_secs_f64());
+    }
+
+    /// The function is gone, its series with it.
+    pub fn forget(&mut self, function: &FunctionId) {
+        let function_name = function.to_string();
+        for reason in self.reasons.remove(function).unwrap_or_default() {
+            self.decisions.remove(&DecisionLabels { function_name: function_name.clone(), reason });
+        }
+        for direction in ["up", "down"] {
+            self.scalings.remove(&ScaleLabels { function_name: function_name.clone(), direction });
+        }
+    }
+}

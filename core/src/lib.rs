@@ -9,6 +9,7 @@ mod function;
 mod moment;
 mod observation;
 mod policy;
+mod quantity;
 mod replicas;
 mod vars;
 
@@ -18,5 +19,6 @@ pub use function::{BadName, DEFAULT_NAMESPACE, FunctionId};
 pub use moment::Moment;
 pub use observation::{Load, Observation};
 pub use policy::{BadLabel, LoadType, Policy, PolicyWarning, Target, ZeroPolicy, labels};
+pub use quantity::{BadQuantity, Quantity};
 pub use replicas::{BadBounds, Bounds, Replicas};
 pub use vars::{BadVar, Reader, Vars};

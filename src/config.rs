@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tidegate_core::{BadVar, Vars};
+use tidegate_gateway::Config as GatewayConfig;
 
 /// Names that OpenFaaS users have in their environment already, and ours for them.
-const ALIASES: [(&str, &str); 3] = [
+const ALIASES: [(&str, &str); 2] = [
     ("TIDEGATE_AUTH", "basic_auth"),
     ("TIDEGATE_IDLE_AFTER", "inactivity_duration"),
-    ("TIDEGATE_UPSTREAM_TIMEOUT", "upstream_timeout"),
 ];
 
 /// Everything that `tidegate up` can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Address that the API and the metrics listen on; loopback unless told otherwise.
     pub bind: IpAddr,
@@ -45,16 +45,8 @@ pub struct Config {
     pub fast_window: Duration,
     /// Longest that a new replica may take to become ready.
     pub start_deadline: Duration,
-    /// Longest that a function may take to answer.
-    pub upstream_timeout: Duration,
-    /// Longest that a call waits for a replica.
-    pub wake_timeout: Duration,
-    /// Calls that may wait for one function at once.
-    pub waiting_room: usize,
-    /// Longest that a replica to be removed may finish its calls.
-    pub drain_timeout: Duration,
-    /// Longest that a shutdown waits for open calls.
-    pub grace: Duration,
+    /// The gateway's own settings, credentials left out.
+    pub gateway: GatewayConfig,
     /// Which log lines are shown, as `tracing` filters.
     pub log: String,
     /// Whether log lines are JSON.
@@ -111,11 +103,7 @@ impl Config {
             stable_window: read.duration("TIDEGATE_STABLE_WINDOW", secs(30)),
             fast_window: read.duration("TIDEGATE_FAST_WINDOW", secs(6)),
             start_deadline: read.duration("TIDEGATE_START_DEADLINE", secs(60)),
-            upstream_timeout: read.duration("TIDEGATE_UPSTREAM_TIMEOUT", secs(60)),
-            wake_timeout: read.duration("TIDEGATE_WAKE_TIMEOUT", secs(60)),
-            waiting_room: read.parsed("TIDEGATE_WAITING_ROOM", 20_000, "a number of calls"),
-            drain_timeout: read.duration("TIDEGATE_DRAIN_TIMEOUT", secs(3600)),
-            grace: read.duration("TIDEGATE_GRACE", secs(65)),
+            gateway: GatewayConfig::read(&mut read),
             log: read.text("TIDEGATE_LOG", "info"),
             log_json,
         };
@@ -134,9 +122,6 @@ fn check(config: &Config, read: &mut tidegate_core::Reader<'_>) {
     }
     if config.idle_after.is_zero() {
         read.refuse("TIDEGATE_IDLE_AFTER", "above zero");
-    }
-    if config.waiting_room == 0 {
-        read.refuse("TIDEGATE_WAITING_ROOM", "at least 1");
     }
 }
 
@@ -195,7 +180,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 19] = [
+pub const KNOWN: [&str; 25] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -209,10 +194,16 @@ pub const KNOWN: [&str; 19] = [
     "TIDEGATE_FAST_WINDOW",
     "TIDEGATE_START_DEADLINE",
     "TIDEGATE_UPSTREAM_TIMEOUT",
+    "TIDEGATE_CONNECT_TIMEOUT",
     "TIDEGATE_WAKE_TIMEOUT",
-    "TIDEGATE_WAITING_ROOM",
-    "TIDEGATE_DRAIN_TIMEOUT",
-    "TIDEGATE_GRACE",
+    "TIDEGATE_ROOM_SIZE",
+    "TIDEGATE_DRAIN_LIMIT",
+    "TIDEGATE_HEADER_TIMEOUT",
+    "TIDEGATE_IDLE_CONNECTIONS",
+    "TIDEGATE_IDLE_TIMEOUT",
+    "TIDEGATE_RETRIES",
+    "TIDEGATE_LAME_DUCK",
+    "TIDEGATE_SHUTDOWN_GRACE",
     "TIDEGATE_LOG",
     "TIDEGATE_LOG_FORMAT",
 ];
@@ -246,7 +237,7 @@ mod tests {
     #[test]
     fn openfaas_names_are_aliases_and_ours_win() {
         let both = vars(&[("upstream_timeout", "5"), ("TIDEGATE_UPSTREAM_TIMEOUT", "7s")]);
-        assert_eq!(Config::from_vars(&both).expect("good").upstream_timeout, secs(7));
+        assert_eq!(Config::from_vars(&both).expect("good").gateway.upstream_timeout, secs(7));
         let theirs = vars(&[("inactivity_duration", "90s")]);
         assert_eq!(Config::from_vars(&theirs).expect("good").idle_after, secs(90));
     }

@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tidegate_autoscaler::{Ask, Autoscaler};
-use tidegate_core::{FunctionId, Moment};
+use tidegate_core::{FunctionId, Moment, Policy};
 use tidegate_gateway::{Clock, Entry, Nudges, ScaleError};
 use tidegate_provider::{Phase, Provider, ProviderError};
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +37,8 @@ use apply::Call;
 
 /// How often what was learnt is written down, when it changed.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// How often an active function is looked at.
+const TICK: Duration = Duration::from_secs(1);
 /// How soon a count that the provider refused is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -136,13 +138,14 @@ impl ScaleLoop {
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let next = self.next_deadline();
+            let clock = self.clock.clone();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(seen) = inputs.seen.recv() => self.see(seen),
                 Some(request) = inputs.requests.recv() => self.answer(request),
-                entry = inputs.nudges.next() => self.look(entry.function().clone()),
+                entry = inputs.nudges.next() => self.look(entry.id().clone()),
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.finish(done),
-                () = self.clock.sleep_until(next), if next.is_some() => self.look_at_due(),
+                () = sleep_until(&clock, next), if next.is_some() => self.look_at_due(),
                 _ = save.tick() => self.save(),
             }
         }
@@ -167,12 +170,13 @@ impl ScaleLoop {
 
     fn see_function(&mut self, entry: Arc<Entry>) {
         let now = self.clock.now();
-        let function = entry.function().clone();
-        let revision = entry.revision();
+        let function = entry.id().clone();
+        let revision = entry.status().revision;
         let known = self.functions.get(&function).map(|watched| watched.revision);
         if known != Some(revision) {
             let memory = if known.is_none() { self.memories.take(&function) } else { self.autoscaler.memory(now, &function) };
-            self.autoscaler.insert(now, function.clone(), entry.policy(), memory);
+            let policy = Policy::clone(&entry.policy());
+            self.autoscaler.insert(now, function.clone(), policy, memory);
         }
         let watched = self.functions.entry(function.clone()).or_insert_with(|| Watched::new(&entry));
         watched.entry = entry;
@@ -224,7 +228,7 @@ impl ScaleLoop {
 
     fn ask(&mut self, function: FunctionId, ask: Ask, answer: Answer) {
         let Some(watched) = self.functions.get_mut(&function) else {
-            let _ = answer.send(Err(ScaleError::NotDeployed(function)));
+            let _ = answer.send(Err(ScaleError::Provider(ProviderError::NotDeployed(function))));
             return;
         };
         if watched.busy {
@@ -275,6 +279,11 @@ impl ScaleLoop {
 
     fn look_again(&mut self, function: &FunctionId, at: Option<Moment>) {
         let Some(watched) = self.functions.get_mut(function) else { return };
+        // Beyond the next tick the function rests: its next arrival nudges. It may not rest with calls open.
+        let now = self.clock.now();
+        let tick = now + TICK;
+        let resting = at.is_none_or(|at| at > tick) && watched.entry.rest();
+        let at = if resting { at } else { Some(at.map_or(tick, |at| at.min(tick))) };
         if watched.next_look == at {
             return;
         }
@@ -331,7 +340,7 @@ impl Watched {
     fn new(entry: &Arc<Entry>) -> Self {
         Self {
             entry: entry.clone(),
-            revision: entry.revision(),
+            revision: entry.status().revision,
             next_look: None,
             busy: false,
             again: false,
@@ -342,7 +351,8 @@ impl Watched {
     /// Answers waiting calls when every replica keeps crashing, with what it said.
     fn give_up_on_waiters(&self) {
         const STARTS: u32 = 3;
-        let replicas = self.entry.replicas();
+        let status = self.entry.status();
+        let replicas = &status.replicas;
         let hopeless = |replica: &&tidegate_provider::Replica| replica.phase == Phase::Backoff && replica.restarts >= STARTS;
         let crashed = replicas.iter().filter(hopeless).count();
         if crashed == 0 || crashed < replicas.len() {
@@ -350,7 +360,7 @@ impl Watched {
         }
         if let Some(replica) = replicas.first() {
             let detail = &replica.detail;
-            self.entry.fail_waiters(format!("{} does not start: {detail}", self.entry.function()));
+            self.entry.fail_waiters(&format!("{} does not start: {detail}", self.entry.id()));
         }
     }
 }
@@ -364,4 +374,11 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+async fn sleep_until(clock: &Clock, at: Option<Moment>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(clock.instant(at)).await,
+        None => std::future::pending().await,
+    }
 }

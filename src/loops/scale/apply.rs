@@ -24,6 +24,8 @@ pub(super) struct Call {
 enum Kind {
     /// A count above zero.
     Count,
+    /// From zero: the gate opens when the provider has taken the count.
+    Wake,
     /// To zero, with the gate shut.
     Zero,
     /// Drained victims are ended, or frozen ones removed; the count stays.
@@ -32,8 +34,9 @@ enum Kind {
 
 impl Call {
     pub(super) fn succeeded(self, entry: &Entry) {
-        if self.kind == Kind::Zero {
-            entry.at_zero();
+        // What was told to end stays out of service until the provider reports it anew.
+        if self.kind == Kind::Wake {
+            entry.reopen();
         }
     }
 
@@ -41,11 +44,10 @@ impl Call {
         if self.kind != Kind::Cleanup {
             entry.set_desired(self.from);
         }
-        if self.kind == Kind::Zero {
-            entry.reopen();
-        }
-        if self.kind == Kind::Count && self.from.is_zero() {
-            entry.fail_waiters(error.to_string());
+        match self.kind {
+            Kind::Zero => entry.zero_failed(),
+            Kind::Wake => entry.fail_waiters(&error.to_string()),
+            Kind::Count | Kind::Cleanup => {}
         }
     }
 
@@ -84,8 +86,8 @@ impl ScaleLoop {
             Some(down(entry, from, to))
         };
         if planned.is_some() && from != to {
-            log(entry.function(), from, to, reason);
-            self.metrics.scaled(entry.function(), from, to);
+            log(entry.id(), from, to, reason);
+            self.metrics.scaled(entry.id(), from, to);
         }
         planned
     }
@@ -124,7 +126,7 @@ impl ScaleLoop {
     }
 
     fn start(&mut self, entry: &Arc<Entry>, call: Call, to: ScaleTo, answer: Option<Answer>) {
-        let function = entry.function().clone();
+        let function = entry.id().clone();
         if let Some(watched) = self.functions.get_mut(&function) {
             watched.busy = true;
         }
@@ -141,17 +143,17 @@ fn up(entry: &Entry, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
     let missing = to.minus(from).get() as usize;
     entry.undrain(missing);
     entry.set_desired(to);
-    entry.reopen();
     let victims = entry.drained();
     let left = entry.draining().saturating_sub(victims.len());
     let replicas = to.plus(count(left));
-    (Call { kind: Kind::Count, from }, ScaleTo { replicas, victims, depth: Depth::Removed })
+    let kind = if from.is_zero() { Kind::Wake } else { Kind::Count };
+    (Call { kind, from }, ScaleTo { replicas, victims, depth: Depth::Removed })
 }
 
 /// Replicas that are not ready yet go at once; of the ready ones the least busy drain first.
 fn down(entry: &Entry, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
     entry.set_desired(to);
-    let surplus = entry.ready().minus(to).get() as usize;
+    let surplus = entry.available().minus(to).get() as usize;
     entry.pick_victims(surplus);
     let victims = entry.drained();
     let left = entry.draining().saturating_sub(victims.len());

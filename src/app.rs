@@ -1,0 +1,154 @@
+//! The running control plane: what listens, what loops, and in which order it ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use thiserror::Error;
+use tidegate_autoscaler::{Autoscaler, Config as AutoscalerConfig};
+use tidegate_gateway::auth::Credentials;
+use tidegate_gateway::{Clock, Gateway, Nudges, Table};
+use tidegate_provider::Provider;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::asking::Asking;
+use crate::config::Config;
+use crate::loops::{scale, watch};
+use crate::memory::Memories;
+use crate::metrics::Metrics;
+use crate::tasks::Tasks;
+
+/// How many changes the watch loop may be ahead of the scale loop.
+const SEEN_AHEAD: usize = 1024;
+/// How many management requests may wait for the scale loop.
+const REQUESTS_AHEAD: usize = 1024;
+/// How long the loops may finish what they do when everything stops.
+const LOOP_GRACE: Duration = Duration::from_secs(10);
+
+/// A control plane over one provider, not listening yet.
+pub struct App {
+    config: Config,
+    provider: Arc<dyn Provider>,
+    table: Arc<Table>,
+    gateway: Arc<Gateway>,
+    scale: scale::ScaleLoop,
+    nudges: Nudges,
+    requests: mpsc::Receiver<scale::Request>,
+}
+
+/// A control plane that listens.
+pub struct Bound {
+    app: App,
+    api: TcpListener,
+    metrics: TcpListener,
+    /// Where the API and console answer.
+    pub api_address: SocketAddr,
+    /// Where `/metrics` answers.
+    pub metrics_address: SocketAddr,
+}
+
+/// Why a control plane could not start.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// A port could not be had.
+    #[error("cannot listen on {address} for the {what}: {source}; choose another port with {flag}")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// The flag that changes it.
+        flag: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl App {
+    /// Wires a control plane; nothing runs and nothing listens yet.
+    pub fn build(config: Config, provider: Arc<dyn Provider>, credentials: Option<Credentials>) -> Self {
+        let clock = Clock::new();
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let mut gateway_config = config.gateway.clone();
+        gateway_config.auth = credentials;
+        let (table, nudges) = Table::new(&gateway_config, clock.clone());
+        let (ask, requests) = mpsc::channel(REQUESTS_AHEAD);
+        let scaling = Arc::new(Asking::new(ask));
+        let gateway = Gateway::new(gateway_config, clock.clone(), provider.clone(), table.clone(), scaling, registry);
+        let autoscaler = Autoscaler::new(autoscaler_config(&config, provider.capabilities().freeze));
+        let memories = Memories::load(config.state_dir.join("scaling.json"));
+        let scale = scale::ScaleLoop::new(clock, provider.clone(), autoscaler, metrics, memories);
+        Self { config, provider, table, gateway, scale, nudges, requests }
+    }
+
+    /// Takes the ports.
+    ///
+    /// # Errors
+    /// When one is taken by somebody else.
+    pub async fn bind(self) -> Result<Bound, AppError> {
+        let at = |port| SocketAddr::new(self.config.bind, port);
+        let api = listen(at(self.config.port), "API", "--port").await?;
+        let metrics = listen(at(self.config.metrics_port), "metrics", "--metrics-port").await?;
+        let api_address = api.local_addr().unwrap_or(at(self.config.port));
+        let metrics_address = metrics.local_addr().unwrap_or(at(self.config.metrics_port));
+        Ok(Bound { app: self, api, metrics, api_address, metrics_address })
+    }
+}
+
+impl Bound {
+    /// Runs until `stop`, then ends in order: no new connections, calls finish within their grace, the
+    /// loops finish their turn, the provider ends its replicas.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { app, api, metrics, .. } = self;
+        let App { provider, table, gateway, scale, nudges, requests, .. } = app;
+        let (seen, seeing) = mpsc::channel(SEEN_AHEAD);
+        let loops = Tasks::new();
+        let inputs = scale::Inputs { seen: seeing, requests, nudges };
+        loops.spawn("scale", scale.run(inputs, loops.stop()));
+        loops.spawn_until_stopped("watch", watch::run(provider.clone(), table, seen));
+        let scrapes = Tasks::new();
+        let scraped = gateway.clone();
+        let scrapes_stop = scrapes.stop();
+        scrapes.spawn("metrics", async move {
+            report("metrics listener", scraped.serve_metrics(metrics, scrapes_stop).await);
+        });
+        report("API listener", gateway.serve(api, stop).await);
+        info!("calls are finished; stopping the loops");
+        for (what, tasks) in [("loops", loops), ("metrics", scrapes)] {
+            if let Err(error) = tasks.shut_down(LOOP_GRACE).await {
+                warn!(%error, "the {what} did not end in time");
+            }
+        }
+        provider.release().await;
+        info!("stopped");
+    }
+}
+
+fn report(what: &'static str, result: io::Result<()>) {
+    if let Err(error) = result {
+        error!(%error, "the {what} failed");
+    }
+}
+
+async fn listen(address: SocketAddr, what: &'static str, flag: &'static str) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen { what, address, flag, source })
+}
+
+fn autoscaler_config(config: &Config, can_freeze: bool) -> AutoscalerConfig {
+    AutoscalerConfig {
+        stable_window: config.stable_window,
+        fast_window: config.fast_window,
+        idle_after: config.idle_after,
+        warm: config.warm,
+        dry_run_idle: config.dry_run_idle,
+        start_deadline: config.start_deadline,
+        can_freeze,
+        ..AutoscalerConfig::default()
+    }
+}

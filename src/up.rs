@@ -1,0 +1,178 @@
+//! `tidegate up`: one process with gateway, loops and the local-process backend.
+//!
+//! Reads the settings, takes the state directory, starts, deploys the stack file if there is one (or a
+//! demo function when nothing is deployed at all), says where everything is, and ends on a signal.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tidegate_core::Vars;
+use tidegate_gateway::auth::Credentials;
+use tidegate_provider::Provider;
+use tidegate_provider_process::{Config as ProcessConfig, ProcessProvider};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, BadConfig, Config};
+use crate::password::{self, Password};
+use crate::tasks::Tasks;
+use crate::{App, AppError};
+
+mod banner;
+mod seed;
+
+/// What the command line says; all else comes from variables.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The stack file to deploy.
+    pub stack: Option<PathBuf>,
+    /// Settings given as flags, by the name of their variable; they win over the environment.
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// Why `up` could not start, or not go on.
+#[derive(Debug, Error)]
+enum UpError {
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    #[error("cannot use the state directory {path}: {source}; choose another with --state-dir")]
+    State { path: PathBuf, source: io::Error },
+    #[error("cannot read the password file {path}: {source}")]
+    Password { path: PathBuf, source: io::Error },
+    #[error("cannot start the local-process provider: {0}")]
+    Provider(String),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("cannot start: {0}")]
+    Runtime(#[from] io::Error),
+    #[error("{0}")]
+    Stack(String),
+}
+
+impl UpError {
+    /// As documented in `tidegate help exit-codes`.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Stack(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs `tidegate up` to its end.
+pub fn run(options: Options, vars: Vars) -> ExitCode {
+    match try_run(&options, vars) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn try_run(options: &Options, vars: Vars) -> Result<(), UpError> {
+    let config = read_config(options, vars.clone())?;
+    start_logging(&config);
+    // The stack file is read before anything runs: a mistake in it starts nothing.
+    let functions = seed::read(options.stack.as_deref(), &vars).map_err(UpError::Stack)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config, options, functions))
+}
+
+fn read_config(options: &Options, mut vars: Vars) -> Result<Config, UpError> {
+    for (name, text) in &options.settings {
+        vars.set(*name, text.clone());
+    }
+    let path = Path::new("tidegate.toml");
+    if let Ok(text) = std::fs::read_to_string(path) {
+        config::layer_file(&mut vars, path, &text)?;
+    }
+    Ok(Config::from_vars(&vars)?)
+}
+
+fn start_logging(config: &Config) {
+    let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    // A second start in one process keeps the first one's logging.
+    let _ = if config.log_json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.with_ansi(io::stderr().is_terminal()).try_init()
+    };
+}
+
+async fn serve(config: Config, options: &Options, functions: Vec<seed::Seed>) -> Result<(), UpError> {
+    let state = |source| UpError::State { path: config.state_dir.clone(), source };
+    make_private(&config.state_dir).map_err(state)?;
+    let password = read_password(&config)?;
+    let workers = Tasks::new();
+    let provider = open_provider(&config, &workers).await?;
+    let credentials = password.as_ref().map(|password| Credentials { user: "admin".to_owned(), password: password.text.clone() });
+    let bound = App::build(config.clone(), provider.clone(), credentials).bind().await?;
+    let banner = banner::Banner {
+        api: bound.api_address,
+        metrics: bound.metrics_address,
+        password: password.clone(),
+        state_dir: config.state_dir.clone(),
+        stack: options.stack.clone(),
+    };
+    let stop = CancellationToken::new();
+    let tasks = Tasks::new();
+    tasks.spawn("signals", end_on_signal(stop.clone()));
+    let seeding = seed::Seeding { api: bound.api_address, password: password.map(|password| password.text), functions };
+    tasks.spawn_until_stopped("seed", async move {
+        banner.print_addresses();
+        let seeded = seeding.deploy(&*provider).await;
+        banner.print_functions(&seeded);
+    });
+    bound.run(stop).await;
+    workers.stop().cancel();
+    tasks.stop().cancel();
+    Ok(())
+}
+
+async fn open_provider(config: &Config, workers: &Tasks) -> Result<Arc<dyn Provider>, UpError> {
+    let _ = workers;
+    let process = ProcessConfig::new(config.state_dir.join("process"));
+    let provider = ProcessProvider::open(process).await.map_err(|error| UpError::Provider(error.to_string()))?;
+    Ok(Arc::new(provider))
+}
+
+fn read_password(config: &Config) -> Result<Option<Password>, UpError> {
+    if !config.auth {
+        warn!("no password is asked for: whoever reaches {} may deploy functions", config.bind);
+        return Ok(None);
+    }
+    let path = config.password_file.clone().unwrap_or_else(|| config.state_dir.join(password::FILE));
+    password::read_or_make(&path).map(Some).map_err(|source| UpError::Password { path, source })
+}
+
+fn make_private(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// The first signal drains, the second one ends at once.
+async fn end_on_signal(stop: CancellationToken) {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        warn!("signals cannot be caught; end tidegate with SIGKILL");
+        return;
+    };
+    let mut next = async || {
+        tokio::select! {
+            _ = term.recv() => 143,
+            _ = interrupt.recv() => 130,
+        }
+    };
+    next().await;
+    info!("stopping: open calls may finish; a second signal ends at once");
+    let _ = io::stderr().flush();
+    stop.cancel();
+    let code = next().await;
+    std::process::exit(code);
+}

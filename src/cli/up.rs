@@ -1,0 +1,166 @@
+//! `tidegate up`: reads its flags and hands over to the library, which is the whole control plane.
+//!
+//! Each flag is the variable of the same name (`--idle-after 2m` is `TIDEGATE_IDLE_AFTER=2m`), so that
+//! values are read and refused in one place, wherever they come from.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use tidegate::up::Options;
+
+use super::Context;
+
+/// Arguments of `up`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tidegate up                                  with one built-in demo function
+  tidegate up -f examples/stack.yml            with the functions of a stack file
+  tidegate up --idle-after 1m --dry-run-idle   only report which functions would go to zero
+
+Each option is also a variable (TIDEGATE_IDLE_AFTER) and a key of tidegate.toml (idle_after).")]
+pub struct Args {
+    /// A stack file whose functions are deployed at the start
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Asks for no password: everyone who reaches the port may do everything
+    #[arg(long)]
+    no_auth: bool,
+    /// Only reports which functions are idle, takes none to zero
+    #[arg(long)]
+    dry_run_idle: bool,
+}
+
+/// Flags that are variables; texts, for what is allowed is said where they are read.
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    bind: Option<String>,
+    /// Port of the API and the functions, 0 for any free one [default: 8080]
+    #[arg(short, long, value_name = "PORT")]
+    port: Option<String>,
+    /// Port of /metrics, 0 for any free one [default: 8082]
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<String>,
+    /// File with the admin password [default: made in the state directory]
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<String>,
+    /// Idle time before zero, for functions that name none [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    idle_after: Option<String>,
+    /// Time a replica stays frozen at zero before it is removed [default: 10m]
+    #[arg(long, value_name = "DURATION")]
+    warm_duration: Option<String>,
+    /// Span over which load is averaged for scaling down [default: 30s]
+    #[arg(long, value_name = "DURATION")]
+    stable_window: Option<String>,
+    /// Span over which load is averaged for scaling up [default: 6s]
+    #[arg(long, value_name = "DURATION")]
+    fast_window: Option<String>,
+    /// Longest that a new replica may take to become ready [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    start_deadline: Option<String>,
+    /// Longest that a function may take to answer [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    upstream_timeout: Option<String>,
+    /// Longest that a call waits for a replica [default: 60s]
+    #[arg(long, value_name = "DURATION")]
+    wake_timeout: Option<String>,
+    /// Calls that may wait for one function at once [default: 20000]
+    #[arg(long, value_name = "N")]
+    waiting_room: Option<String>,
+    /// Longest that a replica to be removed may finish its calls [default: 1h]
+    #[arg(long, value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// Longest that a shutdown waits for open calls [default: 65s]
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<String>,
+    /// Which log lines are shown, such as info or tidegate=debug [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+/// Runs the control plane until it is told to stop.
+pub fn run(context: Context, args: Args) -> ExitCode {
+    let settings = args.settings();
+    tidegate::up::run(Options { stack: args.file, settings }, context.vars)
+}
+
+impl Args {
+    /// What was said, by the name of its variable.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let said = self.settings.variables();
+        let said = said.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        let mut settings: Vec<_> = said.collect();
+        if self.no_auth {
+            settings.push(("TIDEGATE_AUTH", "false".to_owned()));
+        }
+        if self.dry_run_idle {
+            settings.push(("TIDEGATE_DRY_RUN_IDLE", "true".to_owned()));
+        }
+        settings
+    }
+}
+
+impl Settings {
+    fn variables(&self) -> [(&'static str, &Option<String>); 16] {
+        [
+            ("TIDEGATE_BIND", &self.bind),
+            ("TIDEGATE_PORT", &self.port),
+            ("TIDEGATE_METRICS_PORT", &self.metrics_port),
+            ("TIDEGATE_PASSWORD_FILE", &self.password_file),
+            ("TIDEGATE_IDLE_AFTER", &self.idle_after),
+            ("TIDEGATE_WARM_DURATION", &self.warm_duration),
+            ("TIDEGATE_STABLE_WINDOW", &self.stable_window),
+            ("TIDEGATE_FAST_WINDOW", &self.fast_window),
+            ("TIDEGATE_START_DEADLINE", &self.start_deadline),
+            ("TIDEGATE_UPSTREAM_TIMEOUT", &self.upstream_timeout),
+            ("TIDEGATE_WAKE_TIMEOUT", &self.wake_timeout),
+            ("TIDEGATE_WAITING_ROOM", &self.waiting_room),
+            ("TIDEGATE_DRAIN_TIMEOUT", &self.drain_timeout),
+            ("TIDEGATE_GRACE", &self.grace),
+            ("TIDEGATE_LOG", &self.log),
+            ("TIDEGATE_LOG_FORMAT", &self.log_format),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Up {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_flag_is_the_variable_of_its_name() {
+        let words = ["up", "--port", "0", "--no-auth", "--idle-after", "2m", "--dry-run-idle"];
+        let settings = Up::try_parse_from(words).expect("good flags").args.settings();
+        let wanted = [
+            ("TIDEGATE_PORT", "0"),
+            ("TIDEGATE_IDLE_AFTER", "2m"),
+            ("TIDEGATE_AUTH", "false"),
+            ("TIDEGATE_DRY_RUN_IDLE", "true"),
+        ];
+        assert_eq!(settings, wanted.map(|(name, text)| (name, text.to_owned())));
+    }
+
+    #[test]
+    fn every_setting_has_its_flag() {
+        let up = Up::try_parse_from(["up"]).expect("no flag is needed");
+        let flags = up.args.settings.variables().map(|(name, _)| name);
+        let apart = ["TIDEGATE_AUTH", "TIDEGATE_DRY_RUN_IDLE", "TIDEGATE_STATE_DIR"];
+        for name in tidegate::config::KNOWN {
+            assert!(flags.contains(&name) || apart.contains(&name), "{name} has no flag");
+        }
+    }
+}

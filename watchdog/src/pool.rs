@@ -1,0 +1,176 @@
+//! Kept connections to the http child.
+//!
+//! The last one used is the first to be used again; one unused for half a second is closed, before
+//! a child's own idle limit can close it under a request.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::config::Upstream;
+use crate::fault::Fault;
+use crate::request_body::RequestBody;
+
+const IDLE_LIMIT: Duration = Duration::from_millis(500);
+const MOST_IDLE: usize = 100;
+
+/// Connections to one child.
+#[derive(Debug)]
+pub struct Pool {
+    upstream: Upstream,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// Oldest first.
+    connections: Vec<(SendRequest<RequestBody>, Instant)>,
+    /// Whether a task is looking for old ones.
+    swept: bool,
+}
+
+/// A connection in use; dropped, it is closed, which tells the child that the caller is gone.
+#[derive(Debug)]
+pub struct Lease {
+    pool: Arc<Pool>,
+    sender: SendRequest<RequestBody>,
+}
+
+impl Pool {
+    /// A pool without connections.
+    pub fn new(upstream: Upstream) -> Arc<Self> {
+        Arc::new(Self { upstream, idle: Mutex::default() })
+    }
+
+    /// Where the child listens.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Connects to the child, in whichever way its host name leads to.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
+        let Upstream { host, port, .. } = &self.upstream;
+        let stream = if host == "localhost" {
+            // Both are tried without asking a resolver, which would cost a thread.
+            match TcpStream::connect(("127.0.0.1", *port)).await {
+                Err(_) => TcpStream::connect(("::1", *port)).await?,
+                Ok(stream) => stream,
+            }
+        } else {
+            TcpStream::connect((host.as_str(), *port)).await?
+        };
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Sends a request on a kept connection, or on a new one.
+    ///
+    /// # Errors
+    /// When the child cannot be reached or breaks off. A request of which no byte was sent, because
+    /// a kept connection turned out to be closed, is sent again.
+    pub async fn send(
+        self: &Arc<Self>,
+        mut request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Lease), Fault> {
+        loop {
+            let (mut sender, kept) = match self.take() {
+                Some(sender) => (sender, true),
+                None => (self.open().await?, false),
+            };
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, Lease { pool: Arc::clone(self), sender })),
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) if kept => request = unsent,
+                    _ => return Err(broken(failed.into_error())),
+                },
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<SendRequest<RequestBody>, Fault> {
+        let stream = self.connect().await.map_err(Fault::Unreachable)?;
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(256)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(Fault::Broken)?;
+        // It ends with its last sender; its errors reach whoever waits for an answer.
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender)
+    }
+
+    fn take(&self) -> Option<SendRequest<RequestBody>> {
+        let mut idle = self.lock();
+        idle.connections.retain(|(sender, _)| !sender.is_closed());
+        let ready = idle.connections.iter().rposition(|(sender, _)| sender.is_ready())?;
+        Some(idle.connections.remove(ready).0)
+    }
+
+    fn put(self: &Arc<Self>, sender: SendRequest<RequestBody>) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.lock();
+        if idle.connections.len() >= MOST_IDLE {
+            return;
+        }
+        idle.connections.push((sender, clock::now()));
+        if !std::mem::replace(&mut idle.swept, true) {
+            tokio::spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+
+    /// Closes what was unused for too long; says when to look again.
+    fn close_old(&self) -> Option<Instant> {
+        let mut idle = self.lock();
+        let now = clock::now();
+        idle.connections.retain(|(_, since)| now - *since < IDLE_LIMIT);
+        let next = idle.connections.first().map(|(_, since)| *since + IDLE_LIMIT);
+        idle.swept = next.is_some();
+        next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks after a pool for as long as there is something in it; an idle watchdog has no timer.
+async fn sweep(pool: Weak<Pool>) {
+    let mut next = clock::now() + IDLE_LIMIT;
+    loop {
+        tokio::time::sleep_until(next).await;
+        match pool.upgrade().and_then(|pool| pool.close_old()) {
+            Some(at) => next = at,
+            None => return,
+        }
+    }
+}
+
+/// An error of our own request body is the caller's, not the child's.
+fn broken(error: hyper::Error) -> Fault {
+    use std::error::Error as _;
+
+    use crate::fault::BodyFault;
+
+    match error.source().and_then(|source| source.downcast_ref::<BodyFault>()) {
+        Some(BodyFault::TooSlow) => BodyFault::TooSlow.into(),
+        Some(BodyFault::Broken(_)) => BodyFault::Broken(error).into(),
+        None => Fault::Broken(error),
+    }
+}
+
+impl Lease {
+    /// Keeps the connection for another request; its answer was read to the end.
+    pub fn give_back(self) {
+        self.pool.put(self.sender);
+    }
+}

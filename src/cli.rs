@@ -50,7 +50,7 @@ Examples:
 Environment:
   TIDEGATE_GATEWAY, OPENFAAS_URL           where the gateway is (default http://127.0.0.1:8080)
   TIDEGATE_PASSWORD                        the password of user admin (or TIDEGATE_USER)
-  TIDEGATE_STATE_DIR                       where `tidegate up` keeps its state, the password among it
+  TIDEGATE_STATE_DIR                       where `tidegate up` keeps state and password
   NO_COLOR, CLICOLOR, CLICOLOR_FORCE       no colours, or colours even without a terminal
 ";
 
@@ -75,13 +75,15 @@ pub struct Global {
     #[arg(short, long, global = true)]
     namespace: Option<String>,
     /// How data is printed
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "table|json")]
+    #[arg(hide_possible_values = true)]
     output: Format,
     /// Only the data: no notes, no hints
     #[arg(short, long, global = true)]
     quiet: bool,
     /// When colours are used
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "auto|always|never")]
+    #[arg(hide_possible_values = true)]
     color: Colour,
     /// Longest wait for the gateway's answer (default 60s)
     #[arg(long, global = true, value_parser = duration, value_name = "DURATION")]
@@ -130,7 +132,7 @@ enum Command {
     /// Shows the versions of this program and of the gateway
     Version,
     /// Lists the exit codes
-    #[command(hide = true, long_about = EXIT_CODES)]
+    #[command(hide = true, about = EXIT_CODES, help_template = "{about}\n")]
     ExitCodes,
 }
 

@@ -167,7 +167,8 @@ impl Gateway {
         let url = &self.url;
         if error.is_connect() {
             return Failure::new(Exit::Unreachable, format!("cannot reach the gateway at {url}"))
-                .because(chain(error))
+                // The outermost says only "client error (Connect)".
+                .because(std::error::Error::source(error).map_or_else(|| chain(error), chain))
                 .help("start one with: tidegate up; or name another with --gateway or TIDEGATE_GATEWAY");
         }
         Failure::new(Exit::Unreachable, format!("the gateway at {url} broke off the call"))

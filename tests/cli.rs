@@ -365,3 +365,162 @@ fn a_call_that_takes_too_long_is_exit_code_7() {
     run(&fake, &["list", "--timeout", "50ms"])
         .failed(7, &["did not answer within 50ms", "--timeout"]);
 }
+
+// Stack files.
+
+const STACK: &str = "\
+version: 1.0
+provider:
+  name: openfaas
+functions:
+  up:
+    image: up:${TAG:-latest}
+    fprocess: ${STACK_DIR}/up.sh
+    environment:
+      colour: red
+      mode: classic
+    environment_file:
+      - env/first.yml
+      - env/second.yml
+    labels:
+      com.openfaas.scale.max: 3
+      com.openfaas.scale.maximum: 3
+  down:
+    image: down
+    namespace: deep
+";
+
+/// A call with the stack file above in a folder `app`.
+fn with_stack(fake: &Fake, args: &[&str]) -> Tidegate {
+    at(fake, args)
+        .file("app/stack.yml", STACK)
+        .file("app/env/first.yml", "environment:\n  colour: green\n  size: 1\n")
+        .file("app/env/second.yml", "environment:\n  colour: blue\n")
+}
+
+#[test]
+fn deploy_updates_and_makes_what_is_not_there_yet() {
+    let fake = Fake::start(|request| match request.method.as_str() {
+        "PUT" if request.json()["service"] == "up" => Reply::new(404, ""),
+        _ => Reply::new(202, ""),
+    });
+    let outcome =
+        with_stack(&fake, &["deploy", "-f", "app/stack.yml", "--env", "size=2"]).run().success();
+    for words in ["Deployed up", "Updated down.deep", "next: tidegate invoke up"] {
+        assert!(outcome.err.contains(words), "{words} in {}", outcome.err);
+    }
+    assert!(
+        outcome.err.contains("warning: up: label com.openfaas.scale.maximum has no effect here")
+    );
+    assert_eq!(outcome.out, "");
+    let lines = fake.lines();
+    assert_eq!(lines, ["PUT /system/functions", "POST /system/functions", "PUT /system/functions"]);
+    let sent = fake.seen()[1].json();
+    assert_eq!(sent["image"], "up:latest");
+    assert_eq!(sent["envVars"], json!({ "colour": "blue", "mode": "classic", "size": "2" }));
+    assert_eq!(sent["labels"]["com.openfaas.scale.max"], "3");
+    let process = sent["envProcess"].as_str().expect("a text");
+    assert!(process.starts_with('/') && process.ends_with("/app/up.sh"), "{process}");
+    assert_eq!(fake.seen()[2].json()["namespace"], "deep");
+}
+
+#[test]
+fn deploy_takes_names_and_speaks_json() {
+    let fake = Fake::start(|_| Reply::new(202, "").header("Warning", "299 - \"slow today\""));
+    let args = ["deploy", "-f", "app/stack.yml", "down", "-o", "json"];
+    let outcome = with_stack(&fake, &args).run().success();
+    assert_eq!(outcome.json()[0]["function"], "down.deep");
+    assert_eq!(outcome.json()[0]["warnings"], json!(["slow today"]));
+    assert_eq!(fake.seen().len(), 1);
+    with_stack(&fake, &["deploy", "-f", "app/stack.yml", "sideways"])
+        .run()
+        .failed(3, &["sideways", "up"]);
+}
+
+#[test]
+fn a_mistake_in_the_file_deploys_nothing() {
+    let fake = Fake::start(|_| Reply::new(202, ""));
+    let deploy = |text: &str| at(&fake, &["deploy"]).file("stack.yml", text).run();
+    let label =
+        STACK.replace("scale.max: 3", "scale.max: many").replace("environment_file", "secrets");
+    deploy(&label).failed(2, &["com.openfaas.scale.max", "many", "nothing has been deployed"]);
+    deploy(&STACK.replace("image: down", "imagine: down"))
+        .failed(2, &["stack.yml", "imagine", "^"]);
+    deploy(STACK).failed(2, &["first.yml"]);
+    at(&fake, &["deploy"]).run().failed(2, &["no stack.yml", "-f FILE"]);
+    assert_eq!(fake.seen().len(), 0);
+}
+
+#[test]
+fn one_function_is_deployed_by_flags() {
+    let fake = Fake::start(|_| Reply::new(202, ""));
+    let args = [
+        "deploy",
+        "--name",
+        "up",
+        "--fprocess",
+        "tr a-z A-Z",
+        "-n",
+        "blue",
+        "--secret",
+        "key",
+        "--label",
+        "a=b=c",
+        "--annotation",
+        "topic=x",
+        "-e",
+        "x=1",
+    ];
+    run(&fake, &args).success();
+    let sent = fake.seen()[0].json();
+    assert_eq!((&sent["service"], &sent["namespace"]), (&json!("up"), &json!("blue")));
+    assert_eq!(sent["envProcess"], "tr a-z A-Z");
+    assert_eq!((&sent["secrets"], &sent["labels"]), (&json!(["key"]), &json!({ "a": "b=c" })));
+    assert_eq!(
+        (&sent["annotations"], &sent["envVars"]),
+        (&json!({ "topic": "x" }), &json!({ "x": "1" }))
+    );
+    run(&fake, &["deploy", "--image", "x"]).failed(2, &["--name"]);
+}
+
+#[test]
+fn remove_takes_a_stack_file_and_forgives_what_is_gone() {
+    let fake = Fake::start(|_| Reply::new(404, ""));
+    with_stack(&fake, &["remove", "-f", "app/stack.yml"]).run().success();
+    let removed: Vec<_> =
+        fake.seen().iter().map(|seen| seen.json()["functionName"].clone()).collect();
+    assert_eq!(removed.len(), 2);
+    assert!(removed.contains(&json!("up")) && removed.contains(&json!("down")));
+}
+
+#[test]
+fn the_gateway_is_that_of_flag_environment_and_stack_file_in_this_order() {
+    let [flag, ours, file, theirs] = [(); 4].map(|()| Fake::start(|_| Reply::new(202, "")));
+    let stack =
+        STACK.replace("name: openfaas", &format!("name: openfaas\n  gateway: {}", file.url()));
+    let stack = stack.replace("environment_file", "secrets");
+    let deploy = |args: &[&str], vars: &[(&str, &Fake)]| {
+        let call = tidegate(&[&["deploy", "down"], args].concat()).file("stack.yml", &stack);
+        vars.iter().fold(call, |call, (name, fake)| call.env(name, &fake.url())).run().success()
+    };
+    deploy(&["-g", &flag.url()], &[("TIDEGATE_GATEWAY", &ours), ("OPENFAAS_URL", &theirs)]);
+    deploy(&[], &[("TIDEGATE_GATEWAY", &ours), ("OPENFAAS_URL", &theirs)]);
+    deploy(&[], &[("OPENFAAS_URL", &theirs)]);
+    assert_eq!([flag, ours, file, theirs].map(|fake| fake.seen().len()), [1, 1, 1, 0]);
+}
+
+#[test]
+fn the_examples_are_good() {
+    let fake = Fake::start(|_| Reply::new(202, ""));
+    let stack = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/stack.yml");
+    let outcome = run(&fake, &["deploy", "-f", stack]).success();
+    assert!(!outcome.err.contains("warning"), "{}", outcome.err);
+    let functions: Vec<_> = fake.seen().iter().map(|seen| seen.json()).collect();
+    assert_eq!(functions.len(), 5);
+    for function in functions {
+        let process = function["envProcess"].as_str().expect("every example has a process");
+        if let Some(script) = process.strip_prefix("python3 ") {
+            assert!(std::path::Path::new(script).is_file(), "{script}");
+        }
+    }
+}

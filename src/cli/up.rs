@@ -30,6 +30,9 @@ pub struct Args {
     /// Only reports which functions are idle, takes none to zero
     #[arg(long)]
     dry_run_idle: bool,
+    /// Any other setting of docs/configuration.md, such as lame_duck=0s; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = setting)]
+    others: Vec<(&'static str, String)>,
 }
 
 /// Flags that are variables; texts, for what is allowed is said where they are read.
@@ -68,15 +71,6 @@ struct Settings {
     /// Longest that a call waits for a replica [default: 60s]
     #[arg(long, value_name = "DURATION")]
     wake_timeout: Option<String>,
-    /// Calls that may wait for one function at once [default: 20000]
-    #[arg(long, value_name = "N")]
-    waiting_room: Option<String>,
-    /// Longest that a replica to be removed may finish its calls [default: 1h]
-    #[arg(long, value_name = "DURATION")]
-    drain_timeout: Option<String>,
-    /// Longest that a shutdown waits for open calls [default: 65s]
-    #[arg(long, value_name = "DURATION")]
-    grace: Option<String>,
     /// Which log lines are shown, such as info or tidegate=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -103,12 +97,23 @@ impl Args {
         if self.dry_run_idle {
             settings.push(("TIDEGATE_DRY_RUN_IDLE", "true".to_owned()));
         }
+        settings.extend(self.others.iter().cloned());
         settings
     }
 }
 
+/// `KEY=VALUE` for clap; the key is a variable's name without `TIDEGATE_`, as in `tidegate.toml`.
+fn setting(text: &str) -> Result<(&'static str, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    let name = format!("TIDEGATE_{}", key.to_ascii_uppercase().replace('-', "_"));
+    match tidegate::config::KNOWN.iter().find(|known| **known == name) {
+        Some(known) => Ok((known, value.to_owned())),
+        None => Err(format!("there is no setting {key:?}; see docs/configuration.md")),
+    }
+}
+
 impl Settings {
-    fn variables(&self) -> [(&'static str, &Option<String>); 16] {
+    fn variables(&self) -> [(&'static str, &Option<String>); 13] {
         [
             ("TIDEGATE_BIND", &self.bind),
             ("TIDEGATE_PORT", &self.port),
@@ -121,9 +126,6 @@ impl Settings {
             ("TIDEGATE_START_DEADLINE", &self.start_deadline),
             ("TIDEGATE_UPSTREAM_TIMEOUT", &self.upstream_timeout),
             ("TIDEGATE_WAKE_TIMEOUT", &self.wake_timeout),
-            ("TIDEGATE_WAITING_ROOM", &self.waiting_room),
-            ("TIDEGATE_DRAIN_TIMEOUT", &self.drain_timeout),
-            ("TIDEGATE_GRACE", &self.grace),
             ("TIDEGATE_LOG", &self.log),
             ("TIDEGATE_LOG_FORMAT", &self.log_format),
         ]
@@ -155,12 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_has_its_flag() {
+    fn every_flag_is_a_setting() {
         let up = Up::try_parse_from(["up"]).expect("no flag is needed");
-        let flags = up.args.settings.variables().map(|(name, _)| name);
-        let apart = ["TIDEGATE_AUTH", "TIDEGATE_DRY_RUN_IDLE", "TIDEGATE_STATE_DIR"];
-        for name in tidegate::config::KNOWN {
-            assert!(flags.contains(&name) || apart.contains(&name), "{name} has no flag");
+        for (name, _) in up.args.settings.variables() {
+            assert!(tidegate::config::KNOWN.contains(&name), "{name} is read by nobody");
         }
+    }
+
+    #[test]
+    fn any_setting_can_be_set_and_no_other() {
+        let words = ["up", "--set", "idle-after=2m", "--set", "TIDE=1"];
+        assert!(Up::try_parse_from(words).is_err());
+        let up = Up::try_parse_from(&words[..3]).expect("a known key");
+        assert_eq!(up.args.settings(), [("TIDEGATE_IDLE_AFTER", "2m".to_owned())]);
     }
 }

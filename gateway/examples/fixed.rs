@@ -78,7 +78,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     table.upsert(&status(backend.parse()?, replicas, rest.get(1).cloned()));
     table.set_synced();
     let provider = Arc::new(FakeProvider::new());
-    let gateway = Gateway::new(config, clock, provider, table, Arc::new(Fixed), Registry::default());
+    let gateway =
+        Gateway::new(config, clock, provider, table, Arc::new(Fixed), Registry::default());
     let api = TcpListener::bind(listen.as_str()).await?;
     let metrics = TcpListener::bind(metrics.as_str()).await?;
     let never = CancellationToken::new();

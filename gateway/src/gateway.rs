@@ -1,13 +1,25 @@
 //! The gateway as one value: what invocations, management handlers and metrics share.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::extract::ConnectInfo;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tidegate_provider::Provider;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
-use crate::{Clock, Config, Scaling, Table};
+use crate::body::Body;
+use crate::drain::Drain;
+use crate::invoke::PREFIX;
+use crate::metrics::{Counters, FunctionMetrics};
+use crate::server::{Client, Server, ServerSettings};
+use crate::{Clock, Config, Scaling, Table, metrics, system};
 
 /// The gateway.
 pub struct Gateway {
@@ -16,8 +28,13 @@ pub struct Gateway {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) table: Arc<Table>,
     pub(crate) scaling: Arc<dyn Scaling>,
-    #[expect(dead_code, reason = "served soon")]
+    pub(crate) counters: Arc<Counters>,
+    /// Connections and what has been upgraded from them.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when upgraded connections have to end.
+    pub(crate) cut: CancellationToken,
     registry: Registry,
+    stopping: AtomicBool,
 }
 
 impl Gateway {
@@ -28,9 +45,23 @@ impl Gateway {
         provider: Arc<dyn Provider>,
         table: Arc<Table>,
         scaling: Arc<dyn Scaling>,
-        registry: Registry,
+        mut registry: Registry,
     ) -> Arc<Self> {
-        Arc::new(Self { config, clock, provider, table, scaling, registry })
+        let counters = Arc::new(Counters::default());
+        let functions = FunctionMetrics::new(Arc::clone(&table), Arc::clone(&counters));
+        registry.register_collector(Box::new(functions));
+        Arc::new(Self {
+            config,
+            clock,
+            provider,
+            table,
+            scaling,
+            counters,
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            registry,
+            stopping: AtomicBool::new(false),
+        })
     }
 
     /// Serves invocations and the management API until `shutdown`, then drains: no accepted call is
@@ -40,13 +71,30 @@ impl Gateway {
     /// When the listener fails for good.
     pub async fn serve(
         self: Arc<Self>,
-        _listener: TcpListener,
+        listener: TcpListener,
         shutdown: CancellationToken,
-    ) -> std::io::Result<()> {
-        let _ = crate::system::router(Arc::clone(&self));
-        let _ = (&self.config, &self.clock, &self.provider, &self.table, &self.scaling);
-        shutdown.cancelled().await;
-        Ok(())
+    ) -> io::Result<()> {
+        let server = self.server(self.tasks.clone());
+        let router = system::router(Arc::clone(&self));
+        let gateway = Arc::clone(&self);
+        let handle = move |client: Arc<Client>, request: Request<Incoming>| {
+            let gateway = Arc::clone(&gateway);
+            let router = (!request.uri().path().starts_with(PREFIX)).then(|| router.clone());
+            async move {
+                match router {
+                    None => gateway.invoke(&client, request).await,
+                    Some(router) => Box::pin(manage(router, &client, request)).await,
+                }
+            }
+        };
+        let stop = shutdown.clone();
+        let told = self.watch_shutdown(&stop);
+        let sweep = || {
+            self.clock.follow_wall();
+            self.table.sweep(self.clock.now());
+        };
+        let (served, ()) = tokio::join!(server.run(listener, shutdown, handle, sweep), told);
+        served
     }
 
     /// Serves `/metrics` and `/healthz` until `shutdown`.
@@ -55,15 +103,49 @@ impl Gateway {
     /// When the listener fails for good.
     pub async fn serve_metrics(
         self: Arc<Self>,
-        _listener: TcpListener,
+        listener: TcpListener,
         shutdown: CancellationToken,
-    ) -> std::io::Result<()> {
-        shutdown.cancelled().await;
-        Ok(())
+    ) -> io::Result<()> {
+        let server = self.server(TaskTracker::new());
+        let handle = move |_client: Arc<Client>, request: Request<Incoming>| {
+            let gateway = Arc::clone(&self);
+            async move { metrics::respond(&gateway.registry, &request) }
+        };
+        server.run(listener, shutdown, handle, || {}).await
     }
 
-    /// Whether it is told to stop; the health route answers 503 then.
+    /// Whether it was told to stop; the health route answers 503 then.
     pub fn is_stopping(&self) -> bool {
-        false
+        self.stopping.load(Ordering::Acquire)
     }
+
+    async fn watch_shutdown(&self, shutdown: &CancellationToken) {
+        shutdown.cancelled().await;
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    fn server(&self, tasks: TaskTracker) -> Server {
+        Server {
+            settings: ServerSettings {
+                header_timeout: self.config.header_timeout,
+                lame_duck: self.config.lame_duck,
+                grace: self.config.shutdown_grace,
+            },
+            drain: Arc::new(Drain::default()),
+            tasks,
+            cut: self.cut.clone(),
+        }
+    }
+}
+
+/// Everything but invocations.
+async fn manage(
+    router: axum::Router,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let mut request = request.map(axum::body::Body::new);
+    request.extensions_mut().insert(ConnectInfo(client.peer));
+    let Ok(response) = router.oneshot(request).await;
+    response.map(Body::Handler)
 }

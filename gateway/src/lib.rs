@@ -1,16 +1,36 @@
 #![doc = include_str!("../README.md")]
 
 pub mod auth;
+mod balance;
+mod body;
+mod call;
 mod clock;
 mod config;
+mod drain;
 mod entry;
 mod error;
+#[cfg(feature = "loom")]
+#[doc(hidden)]
+pub mod gate;
+#[cfg(not(feature = "loom"))]
+mod gate;
 mod gateway;
+mod headers;
+mod invoke;
 mod limits;
+mod meter;
+mod metrics;
 mod nudge;
+mod outcomes;
+mod proxy;
+mod replica;
+mod room;
 mod scaling;
+mod server;
+mod splice;
 mod system;
 mod table;
+mod upstream;
 
 pub use clock::Clock;
 pub use config::Config;

@@ -1,27 +1,51 @@
 //! The function table: from the name in a path to the entry of a deployed function, without a lock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use papaya::HashMap;
-use tidegate_core::FunctionId;
+use tidegate_core::{DEFAULT_NAMESPACE, FunctionId, Moment};
 use tidegate_provider::FunctionStatus;
 
-use crate::nudge::{Nudger, nudges};
+use crate::entry::Shared;
+use crate::nudge::nudges;
+use crate::upstream::PoolSettings;
 use crate::{Clock, Config, Entry, Nudges};
+
+/// More shards than this cost more memory than they save time.
+const MOST_SHARDS: usize = 8;
 
 /// All deployed functions.
 #[derive(Debug)]
 pub struct Table {
+    /// By `name.namespace`; those of the default namespace also by the bare name, so that a look-up
+    /// never has to build a text.
     entries: HashMap<Arc<str>, Arc<Entry>>,
-    clock: Clock,
-    nudger: Nudger,
+    shared: Arc<Shared>,
+    synced: AtomicBool,
 }
 
 impl Table {
     /// An empty table, and the nudges its entries will send.
-    pub fn new(_config: &Config, clock: Clock) -> (Arc<Self>, Nudges) {
+    pub fn new(config: &Config, clock: Clock) -> (Arc<Self>, Nudges) {
         let (nudger, nudges) = nudges();
-        (Arc::new(Self { entries: HashMap::new(), clock, nudger }), nudges)
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared {
+            clock,
+            nudger,
+            pool: PoolSettings {
+                idle: config.idle_connections,
+                idle_timeout: config.idle_timeout,
+                connect_timeout: config.connect_timeout,
+            },
+            room_size: config.room_size,
+            wake_timeout: config.wake_timeout,
+            drain_limit: config.drain_limit,
+            quarantine: config.quarantine,
+            shards: threads.next_power_of_two().min(MOST_SHARDS),
+        });
+        let table = Self { entries: HashMap::new(), shared, synced: AtomicBool::new(false) };
+        (Arc::new(table), nudges)
     }
 
     /// The entry of a deployed function.
@@ -36,35 +60,77 @@ impl Table {
 
     /// Takes in what the provider reports of a function, which may be new.
     pub fn upsert(&self, status: &FunctionStatus) -> Arc<Entry> {
-        let _ = (&self.clock, &self.nudger);
-        Entry::stub(status)
+        let function = status.function();
+        let entries = self.entries.pin();
+        let mut made = false;
+        let entry = entries.get_or_insert_with(function.as_str().into(), || {
+            made = true;
+            Entry::new(Arc::clone(&self.shared), status)
+        });
+        if made {
+            if function.namespace() == DEFAULT_NAMESPACE {
+                entries.insert(function.name().into(), Arc::clone(entry));
+            }
+        } else {
+            entry.update(status);
+        }
+        Arc::clone(entry)
     }
 
     /// Forgets a function; whoever waits for it is told.
     pub fn remove(&self, function: &FunctionId) -> Option<Arc<Entry>> {
-        self.entries.pin().remove(function.as_str()).cloned()
+        let entries = self.entries.pin();
+        if function.namespace() == DEFAULT_NAMESPACE {
+            entries.remove(function.name());
+        }
+        let entry = entries.remove(function.as_str()).cloned()?;
+        entry.close();
+        Some(entry)
     }
 
     /// How many functions are deployed.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        let mut count = 0;
+        self.for_each(|_| count += 1);
+        count
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.entries.is_empty()
     }
 
     /// Calls `each` with every entry, in no order.
     pub fn for_each(&self, mut each: impl FnMut(&Arc<Entry>)) {
-        self.entries.pin().values().for_each(&mut each);
+        let entries = self.entries.pin();
+        for (key, entry) in &entries {
+            // The bare names are second keys.
+            if **key == *entry.id().as_str() {
+                each(entry);
+            }
+        }
+    }
+
+    /// Every entry, in order of the names.
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        let mut all = Vec::with_capacity(self.entries.len());
+        self.for_each(|entry| all.push(Arc::clone(entry)));
+        all.sort_by(|one, other| one.id().cmp(other.id()));
+        all
     }
 
     /// All that is deployed has been told: from now on an unknown name is 404, not 503.
-    pub fn set_synced(&self) {}
+    pub fn set_synced(&self) {
+        self.synced.store(true, Ordering::Release);
+    }
 
     /// Whether [`Table::set_synced`] was called.
     pub fn is_synced(&self) -> bool {
-        false
+        self.synced.load(Ordering::Acquire)
+    }
+
+    /// Closes idle connections and forgets idle clients.
+    pub(crate) fn sweep(&self, now: Moment) {
+        self.for_each(|entry| entry.sweep(now));
     }
 }

@@ -1,0 +1,332 @@
+//! The path of a call: route, admit, pick a replica, send, answer. No provider is asked, no lock is
+//! shared between functions, and the clock is read once at each end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::UPGRADE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tidegate_core::Moment;
+
+use crate::body::Body;
+use crate::call::Call;
+use crate::entry::Waited;
+use crate::error::InvokeError;
+use crate::headers::{self, Ids};
+use crate::proxy::Download;
+use crate::replica::Handle;
+use crate::room::Place;
+use crate::server::Client;
+use crate::splice::splice;
+use crate::upstream::{
+    ConnectError, Exchange, ExchangeError, Fault, Framing, Head, Target, Upload,
+};
+use crate::{Entry, Gateway};
+
+/// Where functions are called.
+pub(crate) const PREFIX: &str = "/function/";
+
+/// A request on its way to whichever replica takes it.
+struct Outbound<'a> {
+    method: &'a Method,
+    target: Target<'a>,
+    headers: &'a http::HeaderMap,
+}
+
+/// Why one attempt failed.
+enum Attempt {
+    /// No connection; the body is untouched.
+    NotConnected(ConnectError, Upload),
+    /// No answer.
+    NotAnswered(ExchangeError),
+    /// The replica is full.
+    Full(Upload),
+}
+
+impl Gateway {
+    /// Serves a call of `/function/…`.
+    pub(crate) async fn invoke(
+        &self,
+        client: &Client,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let now = self.clock.now();
+        let ids = Ids::of(request.headers(), self.clock.unix_nanos(now));
+        let mut response = match self.route(client, request, &ids, now).await {
+            Ok(response) => response,
+            Err(error) => error.respond(),
+        };
+        ids.put_on(response.headers_mut());
+        response
+    }
+
+    async fn route(
+        &self,
+        client: &Client,
+        request: Request<Incoming>,
+        ids: &Ids,
+        now: Moment,
+    ) -> Result<Response<Body>, InvokeError> {
+        let (name, _) = split(path_of(&request))?;
+        let Some(entry) = self.table.lookup(name) else {
+            return Err(self.unknown(name));
+        };
+        if let Some(limiter) = entry.limiter() {
+            limiter.check(client.address).map_err(|refusal| {
+                entry.record_limited();
+                InvokeError::TooFast {
+                    function: entry.id().clone(),
+                    annotation: refusal.annotation,
+                    retry_after: refusal.retry_after,
+                }
+            })?;
+        }
+        let mut call = Call::arrive(entry, now);
+        match self.serve_call(client, request, ids, &mut call).await {
+            Ok((head, exchange, waited, upgrade)) => {
+                self.answer(head, exchange, waited, upgrade, call)
+            }
+            Err(error) => {
+                call.set_code(error.status().as_u16());
+                Err(error)
+            }
+        }
+    }
+
+    fn unknown(&self, name: &str) -> InvokeError {
+        if !self.table.is_synced() {
+            return InvokeError::NotSynced;
+        }
+        self.counters.unknown_function();
+        InvokeError::UnknownFunction(name.chars().take(130).collect())
+    }
+
+    /// Sends the request, to more than one replica if need be, until one answers.
+    async fn serve_call(
+        &self,
+        client: &Client,
+        mut request: Request<Incoming>,
+        ids: &Ids,
+        call: &mut Call,
+    ) -> Result<(Head, Exchange, Waited, Option<OnUpgrade>), InvokeError> {
+        let upgrade =
+            request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, body) = request.into_parts();
+        let asked = headers::to_function(&mut parts.headers, &client.forwarded, ids, || {
+            HeaderValue::from_str(call.entry().id().as_str())
+                .expect("a function's name is letters, digits, dashes and a dot")
+        });
+        let mut upload = Upload::new(body, Framing::of(&parts.headers));
+        let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
+        let (_, target) = split(path)?;
+        let outbound = Outbound { method: &parts.method, target, headers: &parts.headers };
+
+        let mut place = Place::Back;
+        let mut now = call.started();
+        let mut deadline = None;
+        let mut waited = Waited::Not;
+        let mut tries = self.config.retries;
+        loop {
+            let wait = call.acquire(place, now).await?;
+            if wait != Waited::Not {
+                waited = wait;
+                now = self.clock.now();
+            }
+            let deadline = *deadline.get_or_insert(now + self.config.upstream_timeout);
+            let failed = match self.attempt(&outbound, upload, call, deadline).await {
+                Ok((head, exchange)) => {
+                    let upgrade = upgrade.filter(|_| asked.upgrade);
+                    return Ok((head, exchange, waited, upgrade));
+                }
+                Err(failed) => failed,
+            };
+            now = self.clock.now();
+            place = Place::Front;
+            upload = self.judge(failed, call, &outbound, &mut tries, now)?;
+        }
+    }
+
+    /// One attempt on the replica that the call has a slot on.
+    async fn attempt(
+        &self,
+        outbound: &Outbound<'_>,
+        upload: Upload,
+        call: &Call,
+        deadline: Moment,
+    ) -> Result<(Head, Exchange), Attempt> {
+        let replica = call.replica().expect("a slot was acquired");
+        let deadline = self.clock.instant(deadline);
+        let settings = call.entry().pool_settings();
+        let connection = match replica.pool.take(&replica.address, settings, deadline).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Attempt::NotConnected(error, upload)),
+        };
+        let request = (outbound.method, outbound.target, outbound.headers);
+        let (head, exchange) = Exchange::begin(connection, request, upload, deadline)
+            .await
+            .map_err(Attempt::NotAnswered)?;
+        // A replica with a limit of its own says 429 when it is full: that is no answer of the function.
+        let full = head.status == StatusCode::TOO_MANY_REQUESTS
+            && call.entry().has_replica_limit()
+            && exchange.may_repeat();
+        if full { Err(Attempt::Full(exchange.into_upload())) } else { Ok((head, exchange)) }
+    }
+
+    /// Whether there is another attempt, and with which body.
+    fn judge(
+        &self,
+        failed: Attempt,
+        call: &mut Call,
+        outbound: &Outbound<'_>,
+        tries: &mut u32,
+        now: Moment,
+    ) -> Result<Upload, InvokeError> {
+        let entry = Arc::clone(call.entry());
+        let Some(replica) = call.replica().cloned() else {
+            return Err(InvokeError::ClientLeft);
+        };
+        let age = now.since(call.started());
+        match failed {
+            // Nobody is there (any more, or yet). That costs no try, but has its limit in time.
+            Attempt::NotConnected(ConnectError::Refused, upload)
+                if age < self.config.connect_timeout + self.config.wake_timeout =>
+            {
+                tracing::debug!(function = %entry.id(), replica = %replica.id, "refuses connections");
+                call.turned_away(now);
+                Ok(upload)
+            }
+            Attempt::Full(upload) => {
+                call.turned_away(now);
+                Ok(upload)
+            }
+            Attempt::NotConnected(_, upload) if *tries > 0 => {
+                *tries -= 1;
+                entry.record_retry();
+                call.turned_away(now);
+                Ok(upload)
+            }
+            Attempt::NotConnected(error, _) => Err(broken(&entry, &replica, &error)),
+            Attempt::NotAnswered(error)
+                if *tries > 0 && error.may_repeat(is_idempotent(outbound.method)) =>
+            {
+                *tries -= 1;
+                entry.record_retry();
+                call.release();
+                Ok(error.upload)
+            }
+            Attempt::NotAnswered(error) => {
+                Err(not_answered(error, &entry, &replica, self.config.upstream_timeout))
+            }
+        }
+    }
+
+    /// Makes a replica's answer the client's.
+    fn answer(
+        &self,
+        head: Head,
+        exchange: Exchange,
+        waited: Waited,
+        upgrade: Option<OnUpgrade>,
+        mut call: Call,
+    ) -> Result<Response<Body>, InvokeError> {
+        let switching = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        call.set_code(head.status.as_u16());
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        let fields = response.headers_mut();
+        headers::to_client(fields, switching);
+        if !fields.contains_key(headers::DURATION) {
+            let span = self.clock.now().since(call.started());
+            fields.insert(headers::DURATION, seconds(span));
+        }
+        if let Waited::ForStart(span) = waited {
+            fields.insert(headers::WAITED, seconds(span));
+        }
+        if switching {
+            let Some(upgrade) = upgrade else {
+                let replica = call.replica().cloned().expect("it answered");
+                let error = broken(call.entry(), &replica, &"it switched protocols unasked");
+                call.set_code(error.status().as_u16());
+                return Err(error);
+            };
+            self.tasks.spawn(splice(upgrade, exchange.into_connection(), call, self.cut.clone()));
+            return Ok(response);
+        }
+        *response.body_mut() =
+            Body::Replica(Download::new(head.body, exchange, head.keep_alive, call));
+        Ok(response)
+    }
+}
+
+fn path_of(request: &Request<Incoming>) -> &str {
+    request.uri().path_and_query().map_or("", |path| path.as_str())
+}
+
+/// Splits `/function/NAME/rest?query` into the name and the function's own target, byte for byte.
+fn split(path: &str) -> Result<(&str, Target<'_>), InvokeError> {
+    let rest = path.strip_prefix(PREFIX).unwrap_or_default();
+    let (name, text) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if name.is_empty() {
+        return Err(InvokeError::NoName);
+    }
+    Ok((name, Target { text, needs_slash: !text.starts_with('/') }))
+}
+
+/// Whether doing it twice is the same as doing it once (RFC 9110, 9.2.2).
+fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
+    )
+}
+
+fn broken(entry: &Entry, replica: &Handle, why: &impl std::fmt::Display) -> InvokeError {
+    let (function, replica) = (entry.id().clone(), replica.id.clone());
+    tracing::warn!(%function, %replica, %why, "replica failed");
+    InvokeError::UpstreamBroken { function, replica, why: why.to_string() }
+}
+
+fn not_answered(
+    error: ExchangeError,
+    entry: &Entry,
+    replica: &Handle,
+    limit: Duration,
+) -> InvokeError {
+    match error.fault {
+        Fault::Client => InvokeError::ClientLeft,
+        Fault::TooSlow => {
+            let (function, replica) = (entry.id().clone(), replica.id.clone());
+            InvokeError::UpstreamTooSlow { function, replica, limit }
+        }
+        fault => broken(entry, replica, &fault),
+    }
+}
+
+fn seconds(span: Duration) -> HeaderValue {
+    let text = format!("{:.6}", span.as_secs_f64());
+    HeaderValue::from_str(&text).expect("a number is a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_split_without_touching_a_byte() {
+        let cases = [
+            ("/function/cat", "cat", "", true),
+            ("/function/cat/", "cat", "/", false),
+            ("/function/cat.ns/a/../b//c%2F?x=%zz&y", "cat.ns", "/a/../b//c%2F?x=%zz&y", false),
+            ("/function/cat?q=/a", "cat", "?q=/a", true),
+        ];
+        for (path, name, text, needs_slash) in cases {
+            let (found, target) = split(path).expect(path);
+            assert_eq!((found, target), (name, Target { text, needs_slash }), "{path}");
+        }
+        assert!(split("/function/").is_err());
+        assert!(split("/function//x").is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! The listeners: accept, serve HTTP/1.1, and end without dropping a call.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::body::{Body, BoxError};
+use crate::drain::{Drain, Drainable, Stage};
+
+/// Largest head of a request; beyond it 431, as OpenFaaS has it.
+const LARGEST_HEAD: usize = 1 << 20;
+/// Pause after a failed accept: out of file descriptors is not mended by trying at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// How often what is stale is cleared away.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// Its address with the port.
+    pub(crate) peer: SocketAddr,
+    /// Its address, an IPv4 one as such even on a dual-stack listener.
+    pub(crate) address: IpAddr,
+    /// The address as it goes into `X-Forwarded-For`.
+    pub(crate) forwarded: HeaderValue,
+}
+
+/// What a listener needs to know of the configuration.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct ServerSettings {
+    pub(crate) header_timeout: Duration,
+    pub(crate) lame_duck: Duration,
+    pub(crate) grace: Duration,
+}
+
+/// One listener.
+pub(crate) struct Server {
+    pub(crate) settings: ServerSettings,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the grace is over, for what is not a connection any more.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr) -> Self {
+        let address = peer.ip().to_canonical();
+        let forwarded = HeaderValue::from_str(&address.to_string())
+            .expect("an address is digits, letters, dots and colons");
+        Self { peer, address, forwarded }
+    }
+}
+
+impl Server {
+    /// Serves with `handle` until `shutdown`, then drains. `sweep` is called now and then.
+    pub(crate) async fn run<H, F>(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+        handle: H,
+        mut sweep: impl FnMut(),
+    ) -> io::Result<()>
+    where
+        H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let builder = self.builder();
+        let mut sweeps = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.spawn(&builder, stream, peer, handle.clone()),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = sweeps.tick() => sweep(),
+                () = shutdown.cancelled() => break,
+            }
+        }
+        // Connections the kernel has accepted already are served: closing the socket would reset them.
+        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+            self.spawn(&builder, stream, peer, handle.clone());
+        }
+        drop(listener);
+        self.end().await;
+        Ok(())
+    }
+
+    async fn end(&self) {
+        self.tasks.close();
+        self.drain.advance(Stage::LameDuck);
+        if timeout(self.settings.lame_duck, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        self.drain.advance(Stage::Closing);
+        if timeout(self.settings.grace, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(connections = self.tasks.len(), grace = ?self.settings.grace, "cutting what is left");
+        self.cut.cancel();
+        self.drain.advance(Stage::Cut);
+        self.tasks.wait().await;
+    }
+
+    fn builder(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.settings.header_timeout)
+            .max_buf_size(LARGEST_HEAD);
+        builder
+    }
+
+    fn spawn<H, F>(&self, builder: &http1::Builder, stream: TcpStream, peer: SocketAddr, handle: H)
+    where
+        H: Fn(Arc<Client>, Request<Incoming>) -> F + Send + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        // It fails when the client has left already, and reading will tell.
+        let _ = stream.set_nodelay(true);
+        let client = Arc::new(Client::new(peer));
+        let drain = Arc::clone(&self.drain);
+        let stages = Arc::clone(&drain);
+        let service = service_fn(move |request| {
+            let answer = handle(Arc::clone(&client), request);
+            let stages = Arc::clone(&stages);
+            async move {
+                let mut response = answer.await;
+                if stages.stage() != Stage::Serving && !response.status().is_informational() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        self.tasks.spawn(async move { drain.run(connection).await });
+    }
+}
+
+impl<S> Drainable for http1::UpgradeableConnection<TokioIo<TcpStream>, S>
+where
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<BoxError>,
+    Self: Future,
+{
+    fn close(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

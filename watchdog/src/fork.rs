@@ -3,7 +3,6 @@
 //! Input and output are streams. Dropping a [`Running`] kills the group, which is what happens when
 //! the client goes away or a limit strikes.
 
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
@@ -135,16 +134,14 @@ async fn finished(
     finished_or_none(input).await
 }
 
-fn finished_or_none(
+async fn finished_or_none(
     input: &mut Option<AbortOnDropHandle<Result<(), BodyFault>>>,
-) -> impl Future<Output = Result<(), BodyFault>> {
-    async move {
-        let Some(feeding) = input else { return Ok(()) };
-        let fed = feeding.await;
-        *input = None;
-        // A feeder that was aborted has nothing to report.
-        fed.unwrap_or(Ok(()))
-    }
+) -> Result<(), BodyFault> {
+    let Some(feeding) = input else { return Ok(()) };
+    let fed = feeding.await;
+    *input = None;
+    // A feeder that was aborted has nothing to report.
+    fed.unwrap_or(Ok(()))
 }
 
 fn start_with_output(

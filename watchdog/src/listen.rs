@@ -136,6 +136,16 @@ impl Drop for SocketFile {
     }
 }
 
+impl Connection {
+    /// Closes it in a way that the other end cannot take for a regular end.
+    pub fn reset(self) {
+        if let Self::Tcp(stream) = self {
+            // Should it fail, the end looks regular, as on a Unix socket.
+            let _ = stream.set_zero_linger();
+        }
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -51,6 +51,7 @@ pub struct Proxied {
     lease: Option<Lease>,
     limit: Option<(Pin<Box<Sleep>>, Limit)>,
     deadlines: Deadlines,
+    hurried: bool,
 }
 
 /// The body that the server sends.
@@ -78,14 +79,20 @@ impl Proxied {
     pub fn new(incoming: Incoming, lease: Lease, deadlines: Deadlines) -> Self {
         if incoming.is_end_stream() {
             lease.give_back();
-            return Self { incoming, lease: None, limit: None, deadlines };
+            return Self { incoming, lease: None, limit: None, deadlines, hurried: true };
         }
         let limit = deadlines.first().map(|(at, limit)| (Box::pin(sleep_until(at)), limit));
-        Self { incoming, lease: Some(lease), limit, deadlines }
+        Self { incoming, lease: Some(lease), limit, deadlines, hurried: false }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        if polled.is_pending()
+            && !std::mem::replace(&mut self.hurried, true)
+            && let Some(lease) = &self.lease
+        {
+            lease.hurry();
+        }
         if polled.is_pending()
             && let Some((sleep, limit)) = &mut self.limit
             && sleep.as_mut().poll(cx).is_ready()

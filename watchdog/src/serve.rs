@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -52,15 +53,26 @@ fn builder(app: &App, local: bool) -> http1::Builder {
 }
 
 async fn connection(app: Arc<App>, builder: http1::Builder, stream: Connection) {
-    let service = service_fn(|request| route(Arc::clone(&app), request));
-    let serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    tokio::pin!(serving);
-    // What a connection ends with concerns its caller, who sees it.
-    tokio::select! {
-        _ = serving.as_mut() => return,
-        () = app.closing.cancelled() => serving.as_mut().graceful_shutdown(),
+    let ends_with_connection = AtomicBool::new(false);
+    let service = service_fn(|request: Request<Incoming>| {
+        ends_with_connection.store(request.version() == Version::HTTP_10, Ordering::Relaxed);
+        route(Arc::clone(&app), request)
+    });
+    let mut serving = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let ended = tokio::select! {
+        ended = &mut serving => ended,
+        () = app.closing.cancelled() => {
+            std::pin::Pin::new(&mut serving).graceful_shutdown();
+            (&mut serving).await
+        }
+    };
+    // An answer to HTTP/1.0 ends where the connection does. When ours broke off, only a reset tells.
+    if ended.is_err_and(|fault| fault.is_user())
+        && ends_with_connection.load(Ordering::Relaxed)
+        && let Some(parts) = serving.into_parts()
+    {
+        parts.io.into_inner().reset();
     }
-    let _ = serving.await;
 }
 
 /// Serves `/metrics` for as long as the process lives.

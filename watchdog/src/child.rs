@@ -121,7 +121,7 @@ impl HttpChild {
 pub async fn listening(pool: &Arc<Pool>, ready_path: Option<&str>) {
     let (mut pause, longest) = LOOKS;
     // The connection is closed at once: a child that serves one at a time must not wait on it.
-    while pool.connect().await.is_err() {
+    while !accepts(pool).await {
         sleep(pause).await;
         pause = (pause * 5 / 4).min(longest);
     }
@@ -129,6 +129,13 @@ pub async fn listening(pool: &Arc<Pool>, ready_path: Option<&str>) {
     while !answers(pool, path).await {
         sleep(longest).await;
     }
+}
+
+/// Whether something else than our own socket answers: a connection to a free port of the range for
+/// outgoing ones can, by chance, meet itself.
+async fn accepts(pool: &Pool) -> bool {
+    let Ok(stream) = pool.connect().await else { return false };
+    !matches!((stream.local_addr(), stream.peer_addr()), (Ok(ours), Ok(theirs)) if ours == theirs)
 }
 
 async fn answers(pool: &Arc<Pool>, path: &str) -> bool {

@@ -343,3 +343,6 @@ fn refuse_unsupported(reader: &mut Reader<'_>) {
         reader.refuse("jwt_auth", "unset: this watchdog does not check tokens itself");
     }
 }
+
+#[cfg(test)]
+mod tests;

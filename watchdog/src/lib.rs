@@ -50,6 +50,13 @@ pub use crate::fprocess::{BadFprocess, Fprocess, Split};
 pub use crate::lines::{LineStyle, Splitter};
 pub use crate::listen::Address;
 
+/// The parsers of what callers send, for fuzzing.
+pub mod parsers {
+    pub use crate::content_type::{by_name, sniffed};
+    pub use crate::environment::{canonical, percent_decoded};
+    pub use crate::static_files::{Wanted, relative_path, wanted};
+}
+
 /// Runs a watchdog until it is told to stop, and returns what the process shall exit with.
 ///
 /// `args` is the whole command line, program name first; a first argument `fwatchdog` is passed

@@ -10,6 +10,7 @@
 
 mod completion;
 mod context;
+pub mod demo;
 mod deploy;
 mod describe;
 mod explain;
@@ -160,7 +161,7 @@ pub fn run(args: Vec<OsString>, vars: Vars) -> ExitCode {
 
 fn dispatch(context: Context, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
-        Command::Up(args) => return Ok(up::run(context, args)),
+        Command::Up(args) => return up::run(context, args),
         Command::Doctor(args) => on_runtime(doctor::run(&context, args)),
         Command::Deploy(args) => on_runtime(deploy::run(&context, args)),
         Command::List(args) => on_runtime(list::run(&context, args)),

@@ -201,10 +201,13 @@ impl Answer {
         self.status
     }
 
-    /// The texts of its `Warning` headers (`299 - "text"`).
+    /// What a successful answer warns of: `Warning` headers (`299 - "text"`), then lines of plain text.
     pub fn warnings(&self) -> Vec<String> {
         let texts = self.headers.get_all(http::header::WARNING).iter();
-        texts.filter_map(|value| Some(warn_text(value.to_str().ok()?))).collect()
+        let texts = texts.filter_map(|value| Some(warn_text(value.to_str().ok()?)));
+        let body = String::from_utf8_lossy(&self.body);
+        let lines = body.lines().map(|line| line.trim().trim_start_matches("warning: ").to_owned());
+        texts.chain(lines.filter(|line| !line.is_empty())).collect()
     }
 
     /// Itself, if the gateway did what was asked. `action` completes "cannot …".

@@ -2,7 +2,8 @@
 //! what comes back into the process's exit code.
 //!
 //! `tidegate fwatchdog` is the function runtime that the process backend starts for each replica. It
-//! is told apart before anything else is looked at, so that a replica starts as fast as it can.
+//! is told apart before anything else is looked at, so that a replica starts as fast as it can; so is
+//! the demo function that an empty tidegate starts with.
 
 mod cli;
 mod client;
@@ -17,10 +18,11 @@ use tidegate_core::Vars;
 fn main() -> ExitCode {
     let vars = environment();
     let args: Vec<OsString> = std::env::args_os().collect();
-    if args.get(1).is_some_and(|command| command == cli::fwatchdog::WORD) {
-        return cli::fwatchdog::run(args, vars);
+    match args.get(1).and_then(|word| word.to_str()) {
+        Some(cli::fwatchdog::WORD) => cli::fwatchdog::run(args, vars),
+        Some(tidegate::up::DEMO_WORD) => cli::demo::run(),
+        _ => cli::run(args, vars),
     }
-    cli::run(args, vars)
 }
 
 /// The whole environment; a variable that is not Unicode is none of ours and is left out.

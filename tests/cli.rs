@@ -198,6 +198,29 @@ fn describe_shows_the_function_and_what_to_do_next() {
 }
 
 #[test]
+fn explain_shows_the_formula_and_the_last_decisions() {
+    let decision = |seconds: f64, to: u32| json!({ "seconds_ago": seconds, "from": 1, "to": to, "by": "autoscaler", "reason": "burst", "why": "9 calls ask for 2" });
+    let told = json!({
+        "function": "sleep.openfaas-fn", "decision": "stays at 2: the load asks for it", "desired": 2,
+        "ready": 1, "pending": 1, "min": 1, "max": 8, "rule": "capacity target 5 for each replica",
+        "formula": ["stable average over 30s: ceil(9.000 in flight / (5 × 1)) = 2"], "in_flight": 9,
+        "idle": "", "decisions": [decision(90.0, 7), decision(2.5, 2)],
+    });
+    let fake = Fake::start(move |_| Reply::new(200, told.to_string()));
+    let outcome = run(&fake, &["explain", "sleep", "--last", "1"]).success();
+    for words in [
+        "Replicas:  2 desired, 1 ready, 1 pending; minimum 1, maximum 8",
+        "= 2\n",
+        "AGO  FROM  TO  BY          REASON  WHY",
+        "2.5s     1   2  autoscaler  burst   9 calls ask for 2",
+    ] {
+        assert!(outcome.out.contains(words), "{words} in {}", outcome.out);
+    }
+    assert!(!outcome.out.contains("Idle:") && !outcome.out.contains("1m30s"), "{}", outcome.out);
+    assert_eq!(fake.lines(), ["GET /system/scaling/sleep?namespace=openfaas-fn"]);
+}
+
+#[test]
 fn what_does_not_exist_is_exit_code_3() {
     let fake = Fake::start(|_| Reply::new(404, ""));
     for args in [
@@ -426,11 +449,12 @@ fn deploy_updates_and_makes_what_is_not_there_yet() {
 
 #[test]
 fn deploy_takes_names_and_speaks_json() {
-    let fake = Fake::start(|_| Reply::new(202, "").header("Warning", "299 - \"slow today\""));
+    let fake =
+        Fake::start(|_| Reply::new(202, "warning: wet\n").header("Warning", "299 - \"slow\""));
     let args = ["deploy", "-f", "app/stack.yml", "down", "-o", "json"];
     let outcome = with_stack(&fake, &args).run().success();
     assert_eq!(outcome.json()[0]["function"], "down.deep");
-    assert_eq!(outcome.json()[0]["warnings"], json!(["slow today"]));
+    assert_eq!(outcome.json()[0]["warnings"], json!(["slow", "wet"]));
     assert_eq!(fake.seen().len(), 1);
     with_stack(&fake, &["deploy", "-f", "app/stack.yml", "sideways"])
         .run()

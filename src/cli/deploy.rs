@@ -121,7 +121,7 @@ fn override_by_flags(deployment: &mut FunctionDeployment, args: &Args) {
 }
 
 /// Reads the labels as the gateway will; a bad one refuses the whole deployment.
-fn check(chosen: &Chosen) -> Result<Vec<String>, Failure> {
+pub fn check(chosen: &Chosen) -> Result<Vec<String>, Failure> {
     let labels: &BTreeMap<String, String> = &chosen.deployment.labels;
     match Policy::from_labels(labels) {
         Ok((_, warnings)) => Ok(warnings.iter().map(ToString::to_string).collect()),

@@ -1,14 +1,18 @@
 //! `tidegate explain NAME`: why a function has as many replicas as it has.
 //!
-//! The gateway sends what the autoscaler saw, its formula with the numbers in it, the bounds in their
-//! order and the last decisions. Shown as it is told, so that nothing it says is left out: values as
-//! lines, lists of things as tables.
+//! The gateway tells what the autoscaler saw, its formula with the numbers in it, the bounds in their
+//! order, whether the function idles, and the last decisions with who asked for them.
 
-use serde_json::{Map, Value};
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_core::format_duration;
 
 use super::Context;
 use super::failure::Failure;
-use crate::output::{Align, Paint};
+use crate::output::Align::{Left, Right};
+use crate::output::Paint;
 
 /// Arguments of `explain`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +22,40 @@ pub struct Args {
     /// How many of the last decisions are shown
     #[arg(long, default_value_t = 10, value_name = "N")]
     last: usize,
+}
+
+/// What the gateway tells; what an older one leaves out is left out here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Explanation {
+    function: String,
+    decision: String,
+    desired: u32,
+    ready: u32,
+    pending: u32,
+    draining: u32,
+    frozen: u32,
+    min: u32,
+    max: u32,
+    rule: String,
+    formula: Vec<String>,
+    bounds: Vec<String>,
+    idle: String,
+    in_flight: u64,
+    waiting: u64,
+    seen_seconds_ago: f64,
+    decisions: Vec<Past>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Past {
+    seconds_ago: f64,
+    from: u32,
+    to: u32,
+    by: String,
+    reason: String,
+    why: String,
 }
 
 /// Prints the explanation.
@@ -31,113 +69,102 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if context.output.is_json() {
         return context.output.json(&found);
     }
-    match &found {
-        Value::Object(parts) => show_object(context, parts, 0, args.last)?,
-        other => context.output.line(&scalar(other))?,
-    }
+    let told = Explanation::deserialize(found).map_err(|error| {
+        Failure::failed(format!("cannot read the explanation of {spoken}")).because(error)
+    })?;
+    context.output.fields(&told.fields())?;
+    print_decisions(context, &told.decisions, args.last)?;
     context.output.next(&format!("tidegate describe {spoken}"));
     Ok(())
 }
 
-/// Plain values first, then what has parts of its own, each under its heading.
-fn show_object(
-    context: &Context,
-    parts: &Map<String, Value>,
-    depth: usize,
-    last: usize,
-) -> Result<(), Failure> {
-    let indent = "  ".repeat(depth);
-    let (nested, plain): (Vec<_>, Vec<_>) = parts.iter().partition(|(_, value)| has_parts(value));
-    let width = plain.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    for (name, value) in plain.iter().filter(|(_, value)| !value.is_null()) {
-        context.output.line(&format!("{indent}{:width$}  {}", words(name), scalar(value)))?;
+impl Explanation {
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let mut fields = vec![
+            ("Function", self.function.clone()),
+            ("Decision", self.decision.clone()),
+            ("Replicas", self.replicas()),
+            ("Load", self.load()),
+            ("Rule", self.rule.clone()),
+            ("Formula", self.formula.join("\n")),
+            ("Bounds", self.bounds.join("\n")),
+            ("Idle", self.idle.clone()),
+        ];
+        // A rule without a target has no formula.
+        fields.retain(|(_, text)| !text.is_empty());
+        fields
     }
-    for (name, value) in nested {
-        let heading = context.output.paint(Paint::Bold, &words(name));
-        context.output.line(&format!("{indent}{heading}"))?;
-        match value {
-            Value::Object(parts) => show_object(context, parts, depth + 1, last)?,
-            Value::Array(rows) => show_rows(context, rows, last)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
 
-/// A list of things as a table, its columns in the order they first appear; the last ones of a long list.
-fn show_rows(context: &Context, rows: &[Value], last: usize) -> Result<(), Failure> {
-    let rows = &rows[rows.len().saturating_sub(last)..];
-    let mut names: Vec<&str> = Vec::new();
-    for name in rows.iter().filter_map(Value::as_object).flat_map(Map::keys) {
-        if !names.contains(&name.as_str()) {
-            names.push(name);
-        }
-    }
-    if names.is_empty() {
-        return rows.iter().try_for_each(|row| context.output.line(&format!("  {}", scalar(row))));
-    }
-    let headings: Vec<String> = names.iter().map(|name| words(name).to_uppercase()).collect();
-    let columns: Vec<_> = headings.iter().map(|heading| (heading.as_str(), Align::Left)).collect();
-    let cell = |row: &Value, name: &str| row.get(name).map(scalar).unwrap_or_default();
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| names.iter().map(|name| cell(row, name)).collect()).collect();
-    context.output.table(&columns, &cells)
-}
-
-fn has_parts(value: &Value) -> bool {
-    match value {
-        Value::Object(parts) => !parts.is_empty(),
-        Value::Array(rows) => {
-            rows.iter().any(|row| row.is_object() || row.is_array()) || rows.len() > 3
-        }
-        _ => false,
-    }
-}
-
-/// `last_decisions` and `lastDecisions` as `last decisions`.
-fn words(name: &str) -> String {
-    let mut text = String::with_capacity(name.len() + 4);
-    for letter in name.chars() {
-        match letter {
-            '_' => text.push(' '),
-            upper if upper.is_ascii_uppercase() => {
-                text.push(' ');
-                text.push(upper.to_ascii_lowercase());
+    /// The counts, those of zero left out but the first two.
+    fn replicas(&self) -> String {
+        let mut text = format!("{} desired, {} ready", self.desired, self.ready);
+        for (count, word) in
+            [(self.pending, "pending"), (self.draining, "draining"), (self.frozen, "frozen")]
+        {
+            if count > 0 {
+                text += &format!(", {count} {word}");
             }
-            other => text.push(other),
         }
+        format!("{text}; minimum {}, maximum {}", self.min, self.max)
     }
-    text
+
+    fn load(&self) -> String {
+        let ago = ago(self.seen_seconds_ago);
+        format!("{} in flight, {} waiting, seen {ago} ago", self.in_flight, self.waiting)
+    }
 }
 
-/// A value on one line; numbers without needless places.
-fn scalar(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() => {
-                format!("{float:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
-            }
-            _ => number.to_string(),
-        },
-        Value::Array(rows) => rows.iter().map(scalar).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
+/// The newest decision stands last, next to the prompt.
+fn print_decisions(context: &Context, decisions: &[Past], last: usize) -> Result<(), Failure> {
+    let shown = decisions.get(decisions.len().saturating_sub(last)..).unwrap_or_default();
+    if shown.is_empty() {
+        return Ok(());
     }
+    let rows: Vec<Vec<String>> = shown.iter().map(Past::row).collect();
+    let columns = [
+        ("AGO", Right),
+        ("FROM", Right),
+        ("TO", Right),
+        ("BY", Left),
+        ("REASON", Left),
+        ("WHY", Left),
+    ];
+    context.output.line("")?;
+    context.output.line(&context.output.paint(Paint::Bold, "Last decisions"))?;
+    context.output.table(&columns, &rows)
+}
+
+impl Past {
+    fn row(&self) -> Vec<String> {
+        let Self { seconds_ago, from, to, by, reason, why } = self;
+        vec![
+            ago(*seconds_ago),
+            from.to_string(),
+            to.to_string(),
+            by.clone(),
+            reason.clone(),
+            why.clone(),
+        ]
+    }
+}
+
+/// A time past: to the tenth of a second, and to the second from a minute on.
+fn ago(seconds: f64) -> String {
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    let step = if span < Duration::from_secs(60) { 100 } else { 1000 };
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    format_duration(Duration::from_millis(millis / step * step))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
-    fn names_become_words_and_numbers_short() {
-        assert_eq!(words("last_decisions"), "last decisions");
-        assert_eq!(words("stableWindow"), "stable window");
-        assert_eq!(scalar(&json!(2.5)), "2.5");
-        assert_eq!(scalar(&json!(3.0)), "3");
-        assert_eq!(scalar(&json!(0.333_333)), "0.333");
-        assert_eq!(scalar(&json!(["a", 1])), "a, 1");
+    fn times_past_are_short() {
+        assert_eq!(ago(0.26), "200ms");
+        assert_eq!(ago(12.34), "12.3s");
+        assert_eq!(ago(75.9), "1m15s");
+        assert_eq!(ago(f64::NAN), "0s");
     }
 }

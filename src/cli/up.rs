@@ -8,7 +8,9 @@ use std::process::ExitCode;
 
 use tidegate::up::Options;
 
-use super::Context;
+use super::failure::Failure;
+use super::stack::Stack;
+use super::{Context, deploy};
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
@@ -79,10 +81,19 @@ struct Settings {
     log_format: Option<String>,
 }
 
-/// Runs the control plane until it is told to stop.
-pub fn run(context: Context, args: Args) -> ExitCode {
+/// Runs the control plane until it is told to stop. The stack file is read before anything starts.
+pub fn run(context: Context, args: Args) -> Result<ExitCode, Failure> {
     let settings = args.settings();
-    tidegate::up::run(Options { stack: args.file, settings }, context.vars)
+    let chosen = match &args.file {
+        Some(path) => Stack::read(&context, path)?.choose(&context, &[])?,
+        None => Vec::new(),
+    };
+    for function in &chosen {
+        // What is only worth a warning, the gateway tells when it deploys.
+        deploy::check(function)?;
+    }
+    let functions = chosen.into_iter().map(|function| function.deployment).collect();
+    Ok(tidegate::up::run(Options { functions, settings }, context.vars))
 }
 
 impl Args {

@@ -1,1 +1,5 @@
-//! See Cargo.toml.
+#![doc = include_str!("../README.md")]
+
+mod idle;
+
+pub use idle::{IdleInput, Idleness, judge};

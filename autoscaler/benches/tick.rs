@@ -1,0 +1,60 @@
+//! The time of one tick over many active functions, and what each takes. `cargo bench -p tidegate-autoscaler`.
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+use std::time::Instant;
+
+use tidegate_autoscaler::{Autoscaler, Config};
+use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas};
+
+const FUNCTIONS: u64 = 100_000;
+const TICKS: u64 = 60;
+
+fn main() {
+    let labels = [("type", "capacity"), ("target", "5"), ("zero", "true")];
+    let labels =
+        labels.map(|(name, value)| (format!("com.openfaas.scale.{name}"), value.to_owned()));
+    let (policy, _) = Policy::from_labels(&labels.into_iter().collect()).expect("good labels");
+    let mut autoscaler = Autoscaler::new(Config::default());
+    let mut seen = Vec::new();
+    for number in 0..FUNCTIONS {
+        let function = FunctionId::parse(&format!("f{number}")).expect("a good name");
+        autoscaler.insert(Moment::ZERO, function.clone(), policy.clone(), None);
+        seen.push(observation(function));
+    }
+    let mut times = Vec::new();
+    for tick in 1..=TICKS {
+        for (number, seen) in (0_u64..).zip(&mut seen) {
+            let load = seen.load.as_mut().expect("always known");
+            load.in_flight = (number + tick) % 4;
+            load.concurrency_nanos += load.in_flight * 1_000_000_000;
+            load.completed += 3;
+        }
+        let began = Instant::now();
+        for seen in &seen {
+            std::hint::black_box(autoscaler.decide(Moment::from_secs(tick), seen));
+        }
+        times.push(began.elapsed());
+    }
+    times.sort();
+    let median = times[times.len() / 2];
+    let each = median.as_nanos() / u128::from(FUNCTIONS);
+    println!(
+        "{FUNCTIONS} active functions: one tick {:.1} ms (median of {TICKS}), {each} ns each",
+        median.as_secs_f64() * 1e3
+    );
+    println!("engine: {} bytes each with full windows", autoscaler.bytes() / FUNCTIONS as usize);
+}
+
+fn observation(function: FunctionId) -> Observation {
+    Observation {
+        function,
+        revision: 1,
+        load: Some(Load::default()),
+        desired: Replicas::ONE,
+        ready: Replicas::ONE,
+        pending: Replicas::ZERO,
+        draining: Replicas::ZERO,
+        frozen: Replicas::ZERO,
+        replica_limit: None,
+    }
+}

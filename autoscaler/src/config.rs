@@ -1,0 +1,36 @@
+//! What can be set about scaling for all functions together.
+
+use std::time::Duration;
+
+/// Settings of the autoscaler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Span over which load is averaged for scaling down; from 1 s to 1 h.
+    pub stable_window: Duration,
+    /// Span over which load is averaged for scaling up; at most the stable window.
+    pub fast_window: Duration,
+    /// Idle time before zero, for functions that name none.
+    pub idle_after: Duration,
+    /// Time a replica stays frozen at zero before it is removed, for functions that name none.
+    pub warm: Duration,
+    /// Whether idleness is only reported.
+    pub dry_run_idle: bool,
+    /// Whether the provider can freeze replicas.
+    pub can_freeze: bool,
+    /// Longest that new replicas may take to become ready before no more are started.
+    pub start_deadline: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            stable_window: Duration::from_secs(30),
+            fast_window: Duration::from_secs(6),
+            idle_after: Duration::from_secs(300),
+            warm: Duration::from_secs(600),
+            dry_run_idle: false,
+            can_freeze: false,
+            start_deadline: Duration::from_secs(60),
+        }
+    }
+}

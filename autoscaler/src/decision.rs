@@ -1,0 +1,251 @@
+//! What the autoscaler answers, and why.
+
+use std::fmt;
+use std::time::Duration;
+
+use tidegate_core::{Moment, Replicas, format_duration};
+
+/// What to do now, and when to ask again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What to do.
+    pub action: Action,
+    /// When to look again if nothing arrives; `None` when nothing can change without an arrival.
+    pub look_again: Option<Moment>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Nothing.
+    Stay(Hold),
+    /// Make the count what it should be.
+    Scale {
+        /// The count.
+        to: Replicas,
+        /// At zero: how deep.
+        depth: Depth,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// How deep zero is.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// Replicas are ended.
+    #[default]
+    Removed,
+    /// Replicas are kept frozen.
+    Frozen,
+}
+
+/// What somebody asks for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// An operator wants this count.
+    Operator(Replicas),
+    /// An alert for the function fires.
+    AlertFiring,
+    /// An alert for the function is over.
+    AlertResolved,
+    /// A call waits.
+    Wake,
+}
+
+/// Why the count stays.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub enum Hold {
+    /// The load asks for what there is.
+    AtTarget,
+    /// The load is missing; it never scales down.
+    NoSamples,
+    /// Minimum and maximum are the same.
+    Static,
+    /// At zero, and nobody calls.
+    AtZero,
+    /// Less is wanted, but the window is not full yet or a higher wish still holds.
+    Settling {
+        /// What the load asks for now.
+        wanted: Replicas,
+        /// What holds the count up.
+        held: Replicas,
+    },
+    /// More is wanted, but what was started does not become ready.
+    StartsStuck {
+        /// What the load asks for.
+        wanted: Replicas,
+        /// For how long nothing became ready.
+        since: Duration,
+    },
+    /// Idle, but idleness is only reported.
+    DryRun {
+        /// For how long.
+        since: Duration,
+    },
+    /// What was asked for is there already.
+    AsAsked,
+}
+
+/// Why the count changes.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub enum Reason {
+    /// The load asks for more.
+    LoadAboveTarget {
+        /// What the formula says, before the bounds.
+        wanted: Replicas,
+    },
+    /// An arrival found all replicas full.
+    Burst {
+        /// Calls there are.
+        demand: u64,
+        /// What they ask for, before the bounds.
+        wanted: Replicas,
+    },
+    /// The load asks for less.
+    LoadBelowTarget {
+        /// What the formula says, before the bounds.
+        wanted: Replicas,
+    },
+    /// More than five calls a second, and no target.
+    Busy {
+        /// Calls a second, in thousandths.
+        rate_millis: u64,
+    },
+    /// No longer more than five calls a second.
+    Calm,
+    /// Calls wait, and there is no replica.
+    Woken {
+        /// How many.
+        waiting: u64,
+    },
+    /// Nobody called for long enough.
+    Idle {
+        /// For how long.
+        since: Duration,
+    },
+    /// Frozen for long enough.
+    WarmOver {
+        /// For how long.
+        since: Duration,
+    },
+    /// Below the minimum.
+    BelowMin,
+    /// Above the maximum.
+    AboveMax,
+    /// An operator asked.
+    Operator {
+        /// For this many, before the bounds.
+        asked: Replicas,
+    },
+    /// An alert fires.
+    AlertFiring,
+    /// An alert is over.
+    AlertResolved,
+}
+
+impl Hold {
+    /// The value of the `reason` label.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::AtTarget => "at_target",
+            Self::NoSamples => "no_samples",
+            Self::Static => "static",
+            Self::AtZero => "at_zero",
+            Self::Settling { .. } => "settling",
+            Self::StartsStuck { .. } => "starts_stuck",
+            Self::DryRun { .. } => "dry_run",
+            Self::AsAsked => "as_asked",
+        }
+    }
+}
+
+impl Reason {
+    /// The value of the `reason` label.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::LoadAboveTarget { .. } => "load_above_target",
+            Self::Burst { .. } => "burst",
+            Self::LoadBelowTarget { .. } => "load_below_target",
+            Self::Busy { .. } => "busy",
+            Self::Calm => "calm",
+            Self::Woken { .. } => "woken",
+            Self::Idle { .. } => "idle",
+            Self::WarmOver { .. } => "warm_over",
+            Self::BelowMin => "below_min",
+            Self::AboveMax => "above_max",
+            Self::Operator { .. } => "operator",
+            Self::AlertFiring => "alert_firing",
+            Self::AlertResolved => "alert_resolved",
+        }
+    }
+
+    /// Whether an operator asked.
+    pub const fn is_operator(&self) -> bool {
+        matches!(self, Self::Operator { .. })
+    }
+
+    /// Who asked.
+    pub const fn who(&self) -> &'static str {
+        match self {
+            Self::Operator { .. } => "operator",
+            Self::AlertFiring | Self::AlertResolved => "alert",
+            Self::Woken { .. } => "call",
+            Self::Idle { .. } | Self::WarmOver { .. } => "idler",
+            _ => "autoscaler",
+        }
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtTarget => f.write_str("the load asks for what there is"),
+            Self::NoSamples => f.write_str("the load is not known; that never scales down"),
+            Self::Static => f.write_str("minimum and maximum are the same"),
+            Self::AtZero => f.write_str("at zero, and nobody calls"),
+            Self::Settling { wanted, held } => {
+                write!(f, "{wanted} would do, {held} was wanted within the window")
+            }
+            Self::StartsStuck { wanted, since } => {
+                let since = seconds(*since);
+                write!(f, "{wanted} wanted, but what was started is not ready for {since}")
+            }
+            Self::DryRun { since } => write!(f, "idle for {}, only reported", seconds(*since)),
+            Self::AsAsked => f.write_str("what was asked for is there"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoadAboveTarget { wanted } => write!(f, "the load asks for {wanted}"),
+            Self::Burst { demand, wanted } => {
+                write!(f, "{demand} calls found all replicas full and ask for {wanted}")
+            }
+            Self::LoadBelowTarget { wanted } => write!(f, "the load asks for only {wanted}"),
+            Self::Busy { rate_millis } => {
+                let rate = *rate_millis as f64 / 1000.0;
+                write!(f, "{rate:.1} calls a second are more than 5")
+            }
+            Self::Calm => f.write_str("no more than 5 calls a second any longer"),
+            Self::Woken { waiting } => write!(f, "{waiting} calls wait for a replica"),
+            Self::Idle { since } => write!(f, "idle for {}", seconds(*since)),
+            Self::WarmOver { since } => write!(f, "frozen for {}", seconds(*since)),
+            Self::BelowMin => f.write_str("below the minimum"),
+            Self::AboveMax => f.write_str("above the maximum"),
+            Self::Operator { asked } => write!(f, "an operator asked for {asked}"),
+            Self::AlertFiring => f.write_str("an alert fires"),
+            Self::AlertResolved => f.write_str("an alert is over"),
+        }
+    }
+}
+
+/// A duration to the second, shorter ones as they are.
+fn seconds(span: Duration) -> String {
+    if span < Duration::from_secs(1) {
+        return format_duration(Duration::from_millis(span.as_millis() as u64));
+    }
+    format_duration(Duration::from_secs(span.as_secs()))
+}

@@ -1,0 +1,149 @@
+//! One function and its load in virtual time, for timelines that read as such.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tidegate_autoscaler::{Action, Ask, Autoscaler, Config, Decision, Hold};
+use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas};
+
+/// A function whose replicas are ready as soon as they are asked for, unless told otherwise.
+pub struct Scenario {
+    pub autoscaler: Autoscaler,
+    pub function: FunctionId,
+    pub now: Moment,
+    pub load: Load,
+    pub desired: Replicas,
+    pub ready: Replicas,
+    pub instant_starts: bool,
+    pub replica_limit: Option<u32>,
+    pub frozen: Replicas,
+    pub changes: Vec<(Moment, u32, &'static str)>,
+    pub last: Option<Decision>,
+    rate_rest: f64,
+}
+
+pub fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+pub fn policy(pairs: &[(&str, &str)]) -> Policy {
+    let labels: BTreeMap<String, String> = pairs
+        .iter()
+        .map(|(name, value)| (format!("com.openfaas.scale.{name}"), (*value).to_owned()))
+        .collect();
+    Policy::from_labels(&labels).expect("good labels").0
+}
+
+impl Scenario {
+    pub fn with(pairs: &[(&str, &str)]) -> Self {
+        Self::with_config(pairs, Config::default())
+    }
+
+    pub fn with_config(pairs: &[(&str, &str)], config: Config) -> Self {
+        let policy = policy(pairs);
+        let mut autoscaler = Autoscaler::new(config);
+        let function = FunctionId::parse("f").expect("a good name");
+        let min = policy.bounds.min();
+        autoscaler.insert(Moment::ZERO, function.clone(), policy, None);
+        Self {
+            autoscaler,
+            function,
+            now: Moment::ZERO,
+            load: Load::default(),
+            desired: min,
+            ready: min,
+            instant_starts: true,
+            replica_limit: None,
+            frozen: Replicas::ZERO,
+            changes: Vec::new(),
+            last: None,
+            rate_rest: 0.0,
+        }
+    }
+
+    pub fn observation(&self) -> Observation {
+        Observation {
+            function: self.function.clone(),
+            revision: 1,
+            load: Some(self.load),
+            desired: self.desired,
+            ready: self.ready,
+            pending: self.desired.minus(self.ready),
+            draining: Replicas::ZERO,
+            frozen: self.frozen,
+            replica_limit: self.replica_limit,
+        }
+    }
+
+    /// A look at this moment.
+    pub fn look(&mut self) -> Decision {
+        let decision = self.autoscaler.decide(self.now, &self.observation());
+        self.take(decision)
+    }
+
+    pub fn ask(&mut self, ask: Ask) -> Decision {
+        let decision = self.autoscaler.ask(self.now, &self.observation(), ask);
+        self.take(decision)
+    }
+
+    fn take(&mut self, decision: Decision) -> Decision {
+        if let Action::Scale { to, reason, .. } = decision.action {
+            if to != self.desired {
+                self.changes.push((self.now, to.get(), reason.label()));
+            }
+            self.desired = to;
+            self.ready = self.ready.min(to);
+            if self.instant_starts {
+                self.ready = to;
+            }
+        }
+        self.last = Some(decision.clone());
+        decision
+    }
+
+    /// So many calls are open for so long; a look each second.
+    pub fn holds(&mut self, open: u64, span: Duration) -> &mut Self {
+        for _ in 0..span.as_secs() {
+            self.load.in_flight = open;
+            self.passes(secs(1));
+            self.look();
+        }
+        self
+    }
+
+    /// So many calls a second complete, each within a moment, for so long.
+    pub fn serves(&mut self, rate: f64, span: Duration) -> &mut Self {
+        for _ in 0..span.as_secs() {
+            self.rate_rest += rate;
+            let calls = self.rate_rest.floor();
+            self.rate_rest -= calls;
+            self.passes(secs(1));
+            self.load.started += calls as u64;
+            self.load.completed += calls as u64;
+            if calls > 0.0 {
+                self.load.last_end = Some(self.now);
+            }
+            self.look();
+        }
+        self
+    }
+
+    /// Time passes without a look; open calls add to the integral.
+    pub fn passes(&mut self, span: Duration) {
+        self.load.concurrency_nanos += self.load.demand() * span.as_nanos() as u64;
+        self.now = self.now + span;
+    }
+
+    pub fn wants(&mut self, count: u32) -> &mut Self {
+        assert_eq!(self.desired.get(), count, "at {}: {:?}", self.now, self.changes);
+        self
+    }
+
+    pub fn hold(&self) -> Option<Hold> {
+        match self.last.as_ref()?.action {
+            Action::Stay(hold) => Some(hold),
+            Action::Scale { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The idle rule: opted in, nothing open, quiet for long enough.
+
+use std::fmt;
+use std::time::Duration;
+
+use tidegate_core::{Load, Moment, format_duration};
+
+/// All that the rule looks at.
+#[derive(Clone, Debug)]
+pub struct IdleInput<'a> {
+    /// Whether the function may go to zero at all.
+    pub opted_in: bool,
+    /// How long it must have been quiet.
+    pub after: Duration,
+    /// The load; `None` when it is not known.
+    pub load: Option<&'a Load>,
+    /// When something last gave it a fresh grace: deployed, woken, scaled by hand.
+    pub touched: Moment,
+    /// Quiet time that an earlier run of the control plane has seen already.
+    pub quiet_before: Duration,
+}
+
+/// What the rule says.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Idleness {
+    /// The function has not opted in.
+    NotOptedIn,
+    /// The load is not known.
+    Unknown,
+    /// Calls are open.
+    Busy {
+        /// How many.
+        open: u64,
+    },
+    /// Quiet, but not for long enough.
+    Quiet {
+        /// When it will be idle if nothing comes.
+        until: Moment,
+    },
+    /// Idle.
+    Idle {
+        /// For how long.
+        since: Duration,
+    },
+}
+
+/// Judges one function at `now`.
+pub fn judge(now: Moment, input: &IdleInput<'_>) -> Idleness {
+    if !input.opted_in {
+        return Idleness::NotOptedIn;
+    }
+    let Some(load) = input.load else { return Idleness::Unknown };
+    if load.demand() > 0 {
+        return Idleness::Busy { open: load.demand() };
+    }
+    let begun = load.last_end.map_or(input.touched, |end| end.max(input.touched));
+    // A call since the start has used up what the earlier run saw.
+    let before = if load.last_end.is_some() { Duration::ZERO } else { input.quiet_before };
+    let quiet = now.since(begun).saturating_add(before);
+    if quiet >= input.after {
+        Idleness::Idle { since: quiet }
+    } else {
+        Idleness::Quiet { until: now + (input.after - quiet) }
+    }
+}
+
+impl fmt::Display for Idleness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOptedIn => f.write_str("never: com.openfaas.scale.zero is not true"),
+            Self::Unknown => f.write_str("not judged: the load is not known"),
+            Self::Busy { open } => write!(f, "not idle: {open} calls are open"),
+            Self::Quiet { until } => write!(f, "quiet; idle at {until} if nothing comes"),
+            Self::Idle { since } => write!(f, "idle for {}", whole(*since)),
+        }
+    }
+}
+
+/// A duration to the second, which is what a reader wants.
+fn whole(span: Duration) -> String {
+    format_duration(Duration::from_secs(span.as_secs()))
+}

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -82,27 +83,30 @@ impl Pool {
     /// Sends a request on a kept connection, or on a new one.
     ///
     /// # Errors
-    /// When the child cannot be reached or breaks off. A request of which no byte was sent, because
-    /// a kept connection turned out to be closed, is sent again.
+    /// When the child cannot be reached or breaks off. A child may close a kept connection just when
+    /// it is used again: then the request is sent once more, if no byte of it was sent, or if it may
+    /// be repeated and nothing was answered.
     pub async fn send(
         self: &Arc<Self>,
         mut request: Request<RequestBody>,
     ) -> Result<(Response<Incoming>, Lease), Fault> {
-        loop {
-            let (mut connection, kept) = match self.take() {
-                Some(connection) => (connection, true),
-                None => (self.open().await?, false),
-            };
+        while let Some(mut connection) = self.take() {
+            let again = repeatable(&request);
             match connection.sender.try_send_request(request).await {
-                Ok(response) => {
-                    return Ok((response, Lease { pool: Arc::clone(self), connection }));
-                }
-                Err(mut failed) => match failed.take_message() {
-                    Some(unsent) if kept => request = unsent,
-                    _ => return Err(broken(failed.into_error())),
+                Ok(response) => return Ok((response, self.lease(connection))),
+                Err(mut failed) => match failed.take_message().or(again) {
+                    Some(once_more) => request = once_more,
+                    None => return Err(broken(failed.into_error())),
                 },
             }
         }
+        let mut connection = self.open().await?;
+        let response = connection.sender.send_request(request).await.map_err(broken)?;
+        Ok((response, self.lease(connection)))
+    }
+
+    fn lease(self: &Arc<Self>, connection: Connection) -> Lease {
+        Lease { pool: Arc::clone(self), connection }
     }
 
     async fn open(&self) -> Result<Connection, Fault> {
@@ -164,6 +168,18 @@ async fn sweep(pool: Weak<Pool>) {
             None => return,
         }
     }
+}
+
+/// A copy of a request that has no body and may reach the child twice (RFC 9110, 9.2.2).
+fn repeatable(request: &Request<RequestBody>) -> Option<Request<RequestBody>> {
+    if !request.method().is_idempotent() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
 }
 
 /// An error of our own request body is the caller's, not the child's.

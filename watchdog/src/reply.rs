@@ -58,6 +58,8 @@ pub struct Proxied {
 pub struct Reply {
     answer: Answer,
     call: Option<(Call, StatusCode, Option<u64>)>,
+    /// What broke the answer off, kept back until the bytes before it have gone out.
+    cut: Option<Cut>,
 }
 
 impl Cut {
@@ -122,7 +124,7 @@ impl Reply {
             .get(http::header::CONTENT_LENGTH)
             .and_then(|text| text.to_str().ok()?.parse().ok())
             .or(Body::size_hint(&answer).exact());
-        let mut reply = Self { answer, call: Some((call, parts.status, length)) };
+        let mut reply = Self { answer, call: Some((call, parts.status, length)), cut: None };
         if head || reply.answer.is_end_stream() {
             reply.finish();
         }
@@ -131,7 +133,7 @@ impl Reply {
 
     /// An answer that is not part of a call, or whose call goes on elsewhere.
     pub fn alone(response: Response<Answer>) -> Response<Self> {
-        response.map(|answer| Self { answer, call: None })
+        response.map(|answer| Self { answer, call: None, cut: None })
     }
 
     fn finish(&mut self) {
@@ -185,12 +187,20 @@ impl Body for Reply {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self.get_mut();
+        if let Some(cut) = this.cut.take() {
+            return Poll::Ready(Some(Err(cut)));
+        }
         let polled = Pin::new(&mut this.answer).poll_frame(cx);
-        match &polled {
+        match polled {
             Poll::Ready(Some(Err(cut))) => {
                 if let Some((call, ..)) = this.call.take() {
                     call.fail(cut.status());
                 }
+                // The server drops what it has not sent when a body fails. Waiting for one more turn
+                // lets it send, so that the caller sees how far the answer got.
+                this.cut = Some(cut);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Ok(_))) if this.answer.is_end_stream() => this.finish(),

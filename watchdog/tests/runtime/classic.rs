@@ -96,8 +96,7 @@ fn write_timeout_is_a_504_and_not_an_empty_reply() {
 
 #[test]
 fn a_client_that_goes_away_takes_the_process_with_it() {
-    let watchdog =
-        Watchdog::shell("sleep 600 & echo $! > $FOLDER/pid; wait", &[CLASSIC, ("mode", "classic")]);
+    let watchdog = Watchdog::shell("sleep 600 & echo $! > $FOLDER/pid; wait", &[CLASSIC]);
     let mut stream = watchdog.connect();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
     let grandchild = number_in(watchdog.file("pid"));

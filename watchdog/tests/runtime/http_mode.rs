@@ -50,6 +50,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while self.connection.recv(1): pass
             open(os.environ['FOLDER'] + '/noticed', 'w').write('1')
             self.close_connection = True
+        elif path == '/port': self.answer(str(self.client_address[1]).encode())
+        elif path == '/close': self.answer(b'closed'); self.close_connection = True
         elif path == '/hang-up': self.close_connection = True
         elif path == '/cut':
             self.send_response(200); self.send_header('Content-Length', '100'); self.end_headers()
@@ -267,6 +269,56 @@ fn a_hundred_mebibytes_pass_in_bounded_memory() {
     assert_eq!((answer.body.len(), answer.whole), (SIZE, true));
     let peak = watchdog.memory("VmHWM");
     assert!(peak < 30 << 10, "the watchdog grew to {peak} KiB");
+}
+
+#[test]
+fn a_connection_to_the_child_is_used_again() {
+    let watchdog = Watchdog::python(CHILD, &[]);
+    let mut stream = watchdog.connect();
+    let mut from = BufReader::new(stream.try_clone().unwrap());
+    let mut ports: Vec<_> = (0..5)
+        .map(|_| {
+            stream.write_all(b"GET /port HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+            Answer::read(&mut from, false).text()
+        })
+        .collect();
+    ports.dedup();
+    assert_eq!(ports.len(), 1, "{ports:?}");
+}
+
+#[test]
+fn a_child_that_closes_without_a_word_costs_no_call() {
+    let watchdog = Watchdog::python(CHILD, &[]);
+    let mut stream = watchdog.connect();
+    let mut from = BufReader::new(stream.try_clone().unwrap());
+    for _ in 0..100 {
+        stream.write_all(b"GET /close HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+        assert_eq!(Answer::read(&mut from, false).text(), "closed");
+    }
+}
+
+#[test]
+fn a_post_without_a_body_says_so() {
+    let watchdog = Watchdog::python(CHILD, &[]);
+    assert!(watchdog.post("/", b"").text().contains("content-length: 0\n"));
+    assert!(!watchdog.get("/").text().contains("content-length"));
+}
+
+#[test]
+fn many_calls_at_once_all_come_through() {
+    let watchdog = Watchdog::python(CHILD, &[]);
+    std::thread::scope(|scope| {
+        for caller in 0..16 {
+            let watchdog = &watchdog;
+            scope.spawn(move || {
+                for call in 0..20 {
+                    let body = format!("{caller}-{call}");
+                    let answer = watchdog.post("/", body.as_bytes());
+                    assert!(answer.whole && answer.text().ends_with(&format!("\n\n{body}")));
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -23,6 +23,19 @@ fn health_follows_the_lock_file() {
 }
 
 #[test]
+fn a_port_serves_both_families() {
+    let watchdog = Watchdog::shell("echo hi", &[("TIDEGATE_LISTEN", ""), ("port", "0")]);
+    assert_eq!(watchdog.get("/").text(), "hi\n");
+    let Ok(mut stream) = std::net::TcpStream::connect(("::1", watchdog.port)) else {
+        // A machine without IPv6.
+        return;
+    };
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").unwrap();
+    let answer = crate::harness::Answer::read(&mut std::io::BufReader::new(stream), false);
+    assert_eq!(answer.text(), "hi\n");
+}
+
+#[test]
 fn a_suppressed_lock_does_not_make_it_ill() {
     let watchdog = Watchdog::shell("cat", &[("suppress_lock", "true")]);
     assert!(!watchdog.lock().exists());

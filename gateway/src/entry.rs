@@ -22,7 +22,7 @@ use tidegate_core::{FunctionId, Load, LoadType, Moment, Observation, Policy, Rep
 use tidegate_provider::{Deployment, FunctionStatus, Phase};
 
 use crate::Clock;
-use crate::gate::{Admission, Gate};
+use crate::gate::{Admission, Flag, Gate};
 use crate::limits::Limiter;
 use crate::meter::{Meter, ShardIndex};
 use crate::nudge::Nudger;
@@ -65,7 +65,7 @@ pub struct Entry {
     desired: AtomicU32,
     /// More calls than this inside want another replica; `u64::MAX` when that is no matter of theirs.
     nudge_above: AtomicU64,
-    nudged: AtomicBool,
+    nudged: Flag,
     /// The scale loop does not tick this function, so the next arrival nudges.
     quiet: AtomicBool,
     limited: AtomicU64,
@@ -334,11 +334,11 @@ impl Entry {
     }
 
     pub(crate) fn mark_nudged(&self) -> bool {
-        !self.nudged.swap(true, Ordering::AcqRel)
+        self.nudged.raise()
     }
 
     pub(crate) fn unmark_nudged(&self) {
-        self.nudged.store(false, Ordering::Release);
+        self.nudged.lower();
     }
 
     /// More calls are inside than the replicas asked for should carry. The mark rises to what one more

@@ -14,9 +14,9 @@
 //! `tests/gate_loom.rs` tries every interleaving.
 
 #[cfg(feature = "loom")]
-use loom::sync::atomic::{AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 #[cfg(not(feature = "loom"))]
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Whether calls may be given replicas.
 #[derive(Debug)]
@@ -30,6 +30,15 @@ pub struct Gate {
 pub struct Tally {
     arrived: AtomicU64,
     left: AtomicU64,
+}
+
+/// Whether the scale loop has been asked for a look and has not begun it.
+///
+/// Both sides are read-modify-writes, so that a call that finds the flag raised is seen by the look
+/// that lowers it.
+#[derive(Debug)]
+pub struct Flag {
+    raised: AtomicBool,
 }
 
 /// What the gate says to an arrival.
@@ -128,6 +137,31 @@ impl Gate {
 }
 
 impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// --- Flag
+
+impl Flag {
+    /// Not raised.
+    pub fn new() -> Self {
+        Self { raised: AtomicBool::new(false) }
+    }
+
+    /// Raises it; whether it was not raised before.
+    pub fn raise(&self) -> bool {
+        !self.raised.swap(true, Ordering::AcqRel)
+    }
+
+    /// Lowers it before a look; whether it was raised.
+    pub fn lower(&self) -> bool {
+        self.raised.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Default for Flag {
     fn default() -> Self {
         Self::new()
     }

@@ -8,7 +8,7 @@ use tidegate_core::Policy;
 use tidegate_provider::{Deployment, FunctionStatus, Phase};
 
 use super::{Entry, Known, Serving, Shared, Writer};
-use crate::gate::Gate;
+use crate::gate::{Flag, Gate};
 use crate::limits::{Limiter, Limits};
 use crate::meter::Meter;
 use crate::outcomes::Outcomes;
@@ -37,7 +37,7 @@ impl Entry {
             waits: OnceLock::new(),
             desired: AtomicU32::new(status.desired.get()),
             nudge_above: AtomicU64::new(u64::MAX),
-            nudged: AtomicBool::new(false),
+            nudged: Flag::new(),
             quiet: AtomicBool::new(true),
             limited: AtomicU64::new(0),
             retried: AtomicU64::new(0),

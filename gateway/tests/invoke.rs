@@ -1,0 +1,16 @@
+//! Calls of functions through a real gateway on loopback, against real sockets as replicas.
+
+#[path = "invoke/bodies.rs"]
+mod bodies;
+#[path = "invoke/forward.rs"]
+mod forward;
+#[path = "invoke/measure.rs"]
+mod measure;
+#[path = "invoke/replicas.rs"]
+mod replicas;
+#[path = "invoke/stop.rs"]
+mod stop;
+#[path = "invoke/wait.rs"]
+mod wait;
+#[path = "invoke/world.rs"]
+mod world;

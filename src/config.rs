@@ -13,10 +13,8 @@ use tidegate_core::{BadVar, Vars};
 use tidegate_gateway::Config as GatewayConfig;
 
 /// Names that OpenFaaS users have in their environment already, and ours for them.
-const ALIASES: [(&str, &str); 2] = [
-    ("TIDEGATE_AUTH", "basic_auth"),
-    ("TIDEGATE_IDLE_AFTER", "inactivity_duration"),
-];
+const ALIASES: [(&str, &str); 2] =
+    [("TIDEGATE_AUTH", "basic_auth"), ("TIDEGATE_IDLE_AFTER", "inactivity_duration")];
 
 /// Everything that `tidegate up` can be told.
 #[derive(Clone, Debug)]
@@ -160,7 +158,8 @@ pub fn default_state_dir(vars: &Vars) -> Option<PathBuf> {
 /// When the text is no flat TOML table of known keys.
 pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadConfig> {
     let bad = |why: String| BadConfig::File { path: path.to_owned(), why };
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(error.to_string()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| bad(error.to_string()))?;
     for (key, value) in table {
         let name = format!("TIDEGATE_{}", key.to_ascii_uppercase());
         if !KNOWN.contains(&name.as_str()) {
@@ -227,9 +226,15 @@ mod tests {
 
     #[test]
     fn all_bad_values_are_reported_together() {
-        let vars = vars(&[("TIDEGATE_PORT", "x"), ("TIDEGATE_IDLE_AFTER", "soon"), ("TIDEGATE_FAST_WINDOW", "2h")]);
+        let vars = vars(&[
+            ("TIDEGATE_PORT", "x"),
+            ("TIDEGATE_IDLE_AFTER", "soon"),
+            ("TIDEGATE_FAST_WINDOW", "2h"),
+        ]);
         let text = Config::from_vars(&vars).expect_err("three are bad").to_string();
-        for name in ["TIDEGATE_PORT=\"x\"", "TIDEGATE_IDLE_AFTER=\"soon\"", "TIDEGATE_FAST_WINDOW=\"2h\""] {
+        for name in
+            ["TIDEGATE_PORT=\"x\"", "TIDEGATE_IDLE_AFTER=\"soon\"", "TIDEGATE_FAST_WINDOW=\"2h\""]
+        {
             assert!(text.contains(name), "{name} in {text}");
         }
     }
@@ -245,7 +250,8 @@ mod tests {
     #[test]
     fn the_file_is_below_the_environment_and_unknown_keys_are_refused() {
         let mut set = vars(&[("TIDEGATE_PORT", "1")]);
-        layer_file(&mut set, Path::new("tidegate.toml"), "port = 2\nidle_after = \"2m\"").expect("good");
+        layer_file(&mut set, Path::new("tidegate.toml"), "port = 2\nidle_after = \"2m\"")
+            .expect("good");
         let config = Config::from_vars(&set).expect("good");
         assert_eq!((config.port, config.idle_after), (1, secs(120)));
         assert!(layer_file(&mut set, Path::new("tidegate.toml"), "prot = 2").is_err());
@@ -255,8 +261,17 @@ mod tests {
     fn every_known_name_is_read() {
         for name in KNOWN {
             let bad = Config::from_vars(&vars(&[(name, "\u{0}?")]));
-            let text_is_fine = ["STATE_DIR", "PASSWORD_FILE", "LOG"].iter().any(|end| name.ends_with(end));
+            let text_is_fine =
+                ["STATE_DIR", "PASSWORD_FILE", "LOG"].iter().any(|end| name.ends_with(end));
             assert!(bad.is_err() || text_is_fine, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_known_name_is_documented() {
+        let documented = include_str!("../docs/configuration.md");
+        for name in KNOWN {
+            assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/configuration.md");
         }
     }
 }

@@ -164,7 +164,9 @@ impl ScaleLoop {
                 self.memories.forget(&function);
                 self.functions.remove(&function);
             }
-            Seen::Synced => info!(functions = self.functions.len(), "all deployed functions are known"),
+            Seen::Synced => {
+                info!(functions = self.functions.len(), "all deployed functions are known")
+            }
         }
     }
 
@@ -174,11 +176,16 @@ impl ScaleLoop {
         let revision = entry.status().revision;
         let known = self.functions.get(&function).map(|watched| watched.revision);
         if known != Some(revision) {
-            let memory = if known.is_none() { self.memories.take(&function) } else { self.autoscaler.memory(now, &function) };
+            let memory = if known.is_none() {
+                self.memories.take(&function)
+            } else {
+                self.autoscaler.memory(now, &function)
+            };
             let policy = Policy::clone(&entry.policy());
             self.autoscaler.insert(now, function.clone(), policy, memory);
         }
-        let watched = self.functions.entry(function.clone()).or_insert_with(|| Watched::new(&entry));
+        let watched =
+            self.functions.entry(function.clone()).or_insert_with(|| Watched::new(&entry));
         watched.entry = entry;
         watched.revision = revision;
         watched.give_up_on_waiters();
@@ -353,7 +360,9 @@ impl Watched {
         const STARTS: u32 = 3;
         let status = self.entry.status();
         let replicas = &status.replicas;
-        let hopeless = |replica: &&tidegate_provider::Replica| replica.phase == Phase::Backoff && replica.restarts >= STARTS;
+        let hopeless = |replica: &&tidegate_provider::Replica| {
+            replica.phase == Phase::Backoff && replica.restarts >= STARTS
+        };
         let crashed = replicas.iter().filter(hopeless).count();
         if crashed == 0 || crashed < replicas.len() {
             return;

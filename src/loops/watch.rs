@@ -29,7 +29,11 @@ pub async fn run(provider: Arc<dyn Provider>, table: Arc<Table>, seen: mpsc::Sen
                 Change::Function(status) => Seen::Function(table.upsert(&status)),
                 Change::Gone(function) => {
                     table.remove(&function);
-                    info!(function.name = function.name(), function.namespace = function.namespace(), "{function} removed");
+                    info!(
+                        function.name = function.name(),
+                        function.namespace = function.namespace(),
+                        "{function} removed"
+                    );
                     Seen::Gone(function)
                 }
                 Change::Synced => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidegate_autoscaler::{Action, Decision, Depth as WantedDepth, Reason};
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_gateway::Entry;
-use tidegate_provider::{Depth, ProviderError, ScaleTo};
+use tidegate_provider::{Depth, ProviderError, ReplicaId, ScaleTo};
 use tracing::info;
 
 use super::{Answer, Done, ScaleLoop};
@@ -33,14 +33,14 @@ enum Kind {
 }
 
 impl Call {
-    pub(super) fn succeeded(self, entry: &Entry) {
+    pub(super) fn succeeded(self, entry: &Arc<Entry>) {
         // What was told to end stays out of service until the provider reports it anew.
         if self.kind == Kind::Wake {
             entry.reopen();
         }
     }
 
-    pub(super) fn failed(self, entry: &Entry, error: &ProviderError) {
+    pub(super) fn failed(self, entry: &Arc<Entry>, error: &ProviderError) {
         if self.kind != Kind::Cleanup {
             entry.set_desired(self.from);
         }
@@ -59,9 +59,16 @@ impl Call {
 
 impl ScaleLoop {
     /// Does what was decided, and ends victims that are empty by now.
-    pub(super) fn apply(&mut self, function: &FunctionId, decision: Decision, answer: Option<Answer>) {
+    pub(super) fn apply(
+        &mut self,
+        function: &FunctionId,
+        decision: Decision,
+        answer: Option<Answer>,
+    ) {
         self.look_again(function, decision.look_again);
-        let Some(entry) = self.functions.get(function).map(|watched| watched.entry.clone()) else { return };
+        let Some(entry) = self.functions.get(function).map(|watched| watched.entry.clone()) else {
+            return;
+        };
         let call = match decision.action {
             Action::Stay(_) => self.clean_up(&entry),
             Action::Scale { to, depth, reason } => self.scale(&entry, to, depth, &reason),
@@ -76,7 +83,13 @@ impl ScaleLoop {
         }
     }
 
-    fn scale(&mut self, entry: &Arc<Entry>, to: Replicas, depth: WantedDepth, reason: &Reason) -> Option<(Call, ScaleTo)> {
+    fn scale(
+        &mut self,
+        entry: &Arc<Entry>,
+        to: Replicas,
+        depth: WantedDepth,
+        reason: &Reason,
+    ) -> Option<(Call, ScaleTo)> {
         let from = entry.desired();
         let planned = if to.is_zero() {
             self.to_zero(entry, from, depth, reason)
@@ -92,7 +105,13 @@ impl ScaleLoop {
         planned
     }
 
-    fn to_zero(&mut self, entry: &Arc<Entry>, from: Replicas, depth: WantedDepth, reason: &Reason) -> Option<(Call, ScaleTo)> {
+    fn to_zero(
+        &mut self,
+        entry: &Arc<Entry>,
+        from: Replicas,
+        depth: WantedDepth,
+        reason: &Reason,
+    ) -> Option<(Call, ScaleTo)> {
         let depth = match depth {
             WantedDepth::Frozen => Depth::Frozen,
             WantedDepth::Removed => Depth::Removed,
@@ -112,16 +131,13 @@ impl ScaleLoop {
 
     /// Ends victims whose calls are done.
     fn clean_up(&mut self, entry: &Arc<Entry>) -> Option<(Call, ScaleTo)> {
-        if entry.draining() == 0 {
-            return None;
-        }
         let victims = entry.drained();
         if victims.is_empty() {
             return None;
         }
         let desired = entry.desired();
-        let left = entry.draining().saturating_sub(victims.len());
-        let to = ScaleTo { replicas: desired.plus(count(left)), victims, depth: Depth::Removed };
+        let replicas = with_draining(entry, desired, &victims);
+        let to = ScaleTo { replicas, victims, depth: Depth::Removed };
         Some((Call { kind: Kind::Cleanup, from: desired }, to))
     }
 
@@ -139,30 +155,30 @@ impl ScaleLoop {
 }
 
 /// Victims that still drain come back into service before anything new is started.
-fn up(entry: &Entry, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
+fn up(entry: &Arc<Entry>, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
     let missing = to.minus(from).get() as usize;
     entry.undrain(missing);
     entry.set_desired(to);
     let victims = entry.drained();
-    let left = entry.draining().saturating_sub(victims.len());
-    let replicas = to.plus(count(left));
+    let replicas = with_draining(entry, to, &victims);
     let kind = if from.is_zero() { Kind::Wake } else { Kind::Count };
     (Call { kind, from }, ScaleTo { replicas, victims, depth: Depth::Removed })
 }
 
 /// Replicas that are not ready yet go at once; of the ready ones the least busy drain first.
-fn down(entry: &Entry, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
+fn down(entry: &Arc<Entry>, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
     entry.set_desired(to);
     let surplus = entry.available().minus(to).get() as usize;
     entry.pick_victims(surplus);
     let victims = entry.drained();
-    let left = entry.draining().saturating_sub(victims.len());
-    let replicas = to.plus(count(left));
+    let replicas = with_draining(entry, to, &victims);
     (Call { kind: Kind::Count, from }, ScaleTo { replicas, victims, depth: Depth::Removed })
 }
 
-fn count(replicas: usize) -> Replicas {
-    Replicas::new(u32::try_from(replicas).unwrap_or(u32::MAX))
+/// The provider keeps those that drain until they are empty; `victims` are.
+fn with_draining(entry: &Entry, wanted: Replicas, victims: &[ReplicaId]) -> Replicas {
+    let draining = entry.draining().saturating_sub(victims.len());
+    wanted.plus(Replicas::new(u32::try_from(draining).unwrap_or(u32::MAX)))
 }
 
 fn log(function: &FunctionId, from: Replicas, to: Replicas, reason: &Reason) {

@@ -1,1 +1,17 @@
-//! See Cargo.toml.
+#![doc = include_str!("../README.md")]
+
+mod check;
+mod json;
+pub mod stack;
+mod time;
+mod wire;
+
+pub use check::{Checked, Place, Remark};
+pub use json::BadJson;
+pub use stack::{Diagnostic, Diagnostics, Severity, Stack, StackFunction};
+pub use time::{parse_rfc3339, rfc3339};
+pub use wire::{
+    Alert, AlertLabels, AlertWebhook, DeleteFunctionRequest, FunctionDeployment, FunctionNamespace,
+    FunctionResources, FunctionStatus, FunctionUsage, GatewayInfo, LogMessage, ProviderInfo,
+    ReplicaStatus, ScaleServiceRequest, Secret, VersionInfo,
+};

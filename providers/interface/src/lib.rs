@@ -1,15 +1,11 @@
-//! What every backend promises: the [`Provider`] trait, its types and its errors.
-//!
-//! ```text
-//! gateway, src/loops ──calls──► dyn Provider ◄──implements── process, containerd, kubernetes
-//! ```
-//!
-//! The gateway sees of a replica its id, address and phase; what it is made of is the backend's affair.
-//! With feature `testing` come the conformance suite that all backends run unchanged, and a fake that
-//! runs it too.
+#![doc = include_str!("../README.md")]
 
+#[cfg(feature = "testing")]
+pub mod conformance;
 mod deployment;
 mod error;
+#[cfg(feature = "testing")]
+pub mod fake;
 mod provider;
 mod status;
 

@@ -432,9 +432,7 @@ fn deploy_updates_and_makes_what_is_not_there_yet() {
     for words in ["Deployed up", "Updated down.deep", "next: tidegate invoke up"] {
         assert!(outcome.err.contains(words), "{words} in {}", outcome.err);
     }
-    assert!(
-        outcome.err.contains("warning: up: label com.openfaas.scale.maximum has no effect here")
-    );
+    assert!(outcome.err.contains("warning: label com.openfaas.scale.maximum has no effect here"));
     assert_eq!(outcome.out, "");
     let lines = fake.lines();
     assert_eq!(lines, ["PUT /system/functions", "POST /system/functions", "PUT /system/functions"]);

@@ -3,13 +3,11 @@
 //! Everything is read and checked before the first call, so that a mistake changes nothing. Each
 //! function is replaced (PUT), and made (POST) where the gateway does not have it yet.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use tidegate_api::FunctionDeployment;
-use tidegate_core::Policy;
+use tidegate_api::{Diagnostic, FunctionDeployment, Remark};
 
 use super::Context;
 use super::failure::{Exit, Failure};
@@ -64,27 +62,34 @@ struct Deployed {
     warnings: Vec<String>,
 }
 
+/// What is to be deployed, where, and which warnings have been told already.
+struct Plan {
+    gateway: Gateway,
+    functions: Vec<Chosen>,
+    told: Vec<String>,
+}
+
 /// Deploys what was named.
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let (gateway, mut functions) = chosen(context, &args)?;
-    for function in &mut functions {
+    let mut plan = plan(context, &args)?;
+    for function in &mut plan.functions {
         override_by_flags(&mut function.deployment, &args);
     }
-    let warnings = functions.iter().map(check).collect::<Result<Vec<_>, _>>()?;
+    let warnings = plan.functions.iter().map(check).collect::<Result<Vec<_>, _>>()?;
     let mut deployed = Vec::new();
-    for (function, warnings) in functions.iter().zip(warnings) {
-        deployed.push(deploy(context, &gateway, function, warnings).await?);
+    for (function, warnings) in plan.functions.iter().zip(warnings) {
+        deployed.push(deploy(context, &plan, function, warnings).await?);
     }
     if context.output.is_json() {
         return context.output.json(&deployed);
     }
-    if let Some(first) = functions.first() {
+    if let Some(first) = plan.functions.first() {
         context.output.next(&format!("tidegate invoke {}", Context::spoken(&first.function)));
     }
     Ok(())
 }
 
-fn chosen(context: &Context, args: &Args) -> Result<(Gateway, Vec<Chosen>), Failure> {
+fn plan(context: &Context, args: &Args) -> Result<Plan, Failure> {
     if let Some(name) = &args.name {
         let function = context.function(name)?;
         let deployment = FunctionDeployment {
@@ -94,7 +99,8 @@ fn chosen(context: &Context, args: &Args) -> Result<(Gateway, Vec<Chosen>), Fail
             env_process: args.fprocess.clone().unwrap_or_default(),
             ..FunctionDeployment::default()
         };
-        return Ok((context.gateway()?, vec![Chosen { function, deployment }]));
+        let functions = vec![Chosen { function, deployment }];
+        return Ok(Plan { gateway: context.gateway()?, functions, told: Vec::new() });
     }
     let file = args.file.clone().or_else(usual).ok_or_else(|| {
         Failure::usage("there is no stack.yml here").help(
@@ -102,7 +108,19 @@ fn chosen(context: &Context, args: &Args) -> Result<(Gateway, Vec<Chosen>), Fail
         )
     })?;
     let stack = Stack::read(context, &file)?;
-    Ok((context.gateway_or(stack.gateway())?, stack.choose(context, &args.names)?))
+    let functions = stack.choose(context, &args.names)?;
+    let told = tell_warnings(context, &stack);
+    Ok(Plan { gateway: context.gateway_or(stack.gateway())?, functions, told })
+}
+
+/// Warns of what is odd about the file, with line and caret; returns the bare texts.
+pub fn tell_warnings(context: &Context, stack: &Stack) -> Vec<String> {
+    let tell = |warning: &Diagnostic| {
+        let text = warning.to_string();
+        context.output.warn(text.trim_start_matches("warning: "));
+        warning.message.clone()
+    };
+    stack.warnings().map(tell).collect()
 }
 
 fn usual() -> Option<PathBuf> {
@@ -120,35 +138,28 @@ fn override_by_flags(deployment: &mut FunctionDeployment, args: &Args) {
     }
 }
 
-/// Reads the labels as the gateway will; a bad one refuses the whole deployment.
-pub fn check(chosen: &Chosen) -> Result<Vec<String>, Failure> {
-    let labels: &BTreeMap<String, String> = &chosen.deployment.labels;
-    match Policy::from_labels(labels) {
-        Ok((_, warnings)) => Ok(warnings.iter().map(ToString::to_string).collect()),
-        Err(bad) => {
-            let lines: Vec<String> = bad.iter().map(ToString::to_string).collect();
-            Err(Failure::usage(format!(
-                "function {} has labels that are not allowed",
-                chosen.function
-            ))
-            .because(lines.join("\n"))
-            .help("mend the labels; nothing has been deployed"))
-        }
-    }
+/// Looks as the gateway will; anything wrong refuses the whole deployment. Returns the warnings.
+fn check(chosen: &Chosen) -> Result<Vec<String>, Failure> {
+    let lines = |remarks: &[Remark]| remarks.iter().map(ToString::to_string).collect::<Vec<_>>();
+    chosen.deployment.check().map(|checked| lines(&checked.warnings)).map_err(|wrong| {
+        Failure::usage(format!("function {} cannot be deployed as it is", chosen.function))
+            .because(lines(&wrong).join("\n"))
+            .help("mend this; nothing has been deployed")
+    })
 }
 
 async fn deploy(
     context: &Context,
-    gateway: &Gateway,
+    plan: &Plan,
     chosen: &Chosen,
     mut warnings: Vec<String>,
 ) -> Result<Deployed, Failure> {
     const PATH: &str = "/system/functions";
     let spoken = Context::spoken(&chosen.function);
-    let mut answer = gateway.call(Method::PUT, PATH, Some(&chosen.deployment)).await?;
+    let mut answer = plan.gateway.call(Method::PUT, PATH, Some(&chosen.deployment)).await?;
     let created = answer.status() == StatusCode::NOT_FOUND;
     if created {
-        answer = gateway.call(Method::POST, PATH, Some(&chosen.deployment)).await?;
+        answer = plan.gateway.call(Method::POST, PATH, Some(&chosen.deployment)).await?;
     }
     let answer =
         answer.success(&format!("deploy {spoken}")).map_err(|failure| helped(failure, chosen))?;
@@ -157,10 +168,10 @@ async fn deploy(
             warnings.push(warning);
         }
     }
-    for warning in &warnings {
+    for warning in warnings.iter().filter(|warning| !plan.told.contains(warning)) {
         context.output.warn(&format!("{spoken}: {warning}"));
     }
-    let url = format!("{}/function/{spoken}", gateway.url());
+    let url = format!("{}/function/{spoken}", plan.gateway.url());
     context.output.done(if created { "Deployed" } else { "Updated" }, &format!("{spoken} ({url})"));
     Ok(Deployed { function: chosen.function.to_string(), url, created, warnings })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_api::{FunctionResources, FunctionStatus};
+use tidegate_api::{FunctionResources, FunctionStatus, ReplicaStatus};
 use tidegate_core::FunctionId;
 
 use super::Context;
@@ -30,14 +30,11 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if context.output.is_json() {
         return context.output.json(&found);
     }
-    let replicas = found.get("replicaStatus").cloned();
     let status = FunctionStatus::deserialize(found).map_err(|error| {
         Failure::failed(format!("cannot read the status of {spoken}")).because(error)
     })?;
     context.output.fields(&fields(&gateway, &function, &status))?;
-    if let Some(replicas) = replicas {
-        print_replicas(context, &replicas)?;
-    }
+    print_replicas(context, &status.replica_status)?;
     context.output.next(&format!("tidegate logs {spoken}"));
     context.output.next(&format!("tidegate explain {spoken}"));
     Ok(())
@@ -56,6 +53,7 @@ fn fields<'a>(
         ("Replicas", format!("{} ready of {}", status.available_replicas, status.replicas)),
         ("Calls", status.invocation_count.to_string()),
         ("Process", status.env_process.clone()),
+        ("Used", used(status)),
         ("Image", status.image.clone()),
         ("URL", url),
         ("Created", status.created_at.to_string()),
@@ -91,29 +89,26 @@ fn pairs(map: &BTreeMap<String, String>) -> String {
 }
 
 fn amounts_of(amounts: &FunctionResources) -> String {
-    let parts = [("memory", &amounts.memory), ("cpu", &amounts.cpu)];
-    let said =
-        parts.into_iter().filter_map(|(name, text)| Some(format!("{name} {}", text.as_ref()?)));
+    let said = amounts.named().map(|(name, text)| format!("{name} {text}"));
     said.collect::<Vec<_>>().join(", ")
 }
 
+/// What its replicas use together, where the gateway tells.
+fn used(status: &FunctionStatus) -> String {
+    let Some(usage) = &status.usage else { return String::new() };
+    format!("{:.0}m CPU, {:.1} MiB memory", usage.cpu, usage.total_memory_bytes / 1_048_576.0)
+}
+
 /// Each replica on a line: what it is doing, how often it was restarted, and what a user should know.
-fn print_replicas(context: &Context, replicas: &Value) -> Result<(), Failure> {
-    let rows = replicas.as_array().map(Vec::as_slice).unwrap_or_default();
-    if rows.is_empty() {
+fn print_replicas(context: &Context, replicas: &[ReplicaStatus]) -> Result<(), Failure> {
+    if replicas.is_empty() {
         return Ok(());
     }
-    let cell = |row: &Value, name: &str| match row.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => String::new(),
-        Some(other) => other.to_string(),
+    let row = |replica: &ReplicaStatus| {
+        let ReplicaStatus { id, phase, restarts, address, detail } = replica.clone();
+        vec![id, phase, restarts.to_string(), address, detail]
     };
-    let cells: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| {
-            ["id", "phase", "restarts", "address", "detail"].map(|name| cell(row, name)).to_vec()
-        })
-        .collect();
+    let rows: Vec<Vec<String>> = replicas.iter().map(row).collect();
     let columns = [
         ("REPLICA", Left),
         ("PHASE", Left),
@@ -122,5 +117,5 @@ fn print_replicas(context: &Context, replicas: &Value) -> Result<(), Failure> {
         ("DETAIL", Left),
     ];
     context.output.line("")?;
-    context.output.table(&columns, &cells)
+    context.output.table(&columns, &rows)
 }

@@ -27,8 +27,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let (gateway, functions) = match &args.file {
         Some(path) => {
             let stack = Stack::read(context, path)?;
-            let functions = stack.choose(context, &args.names)?;
-            let functions = functions.into_iter().map(|chosen| chosen.function).collect();
+            let functions = stack.ids(context, &args.names)?;
             (context.gateway_or(stack.gateway())?, functions)
         }
         None => (context.gateway()?, named(context, &args.names)?),

@@ -85,13 +85,13 @@ struct Settings {
 pub fn run(context: Context, args: Args) -> Result<ExitCode, Failure> {
     let settings = args.settings();
     let chosen = match &args.file {
-        Some(path) => Stack::read(&context, path)?.choose(&context, &[])?,
+        Some(path) => {
+            let stack = Stack::read(&context, path)?;
+            deploy::tell_warnings(&context, &stack);
+            stack.choose(&context, &[])?
+        }
         None => Vec::new(),
     };
-    for function in &chosen {
-        // What is only worth a warning, the gateway tells when it deploys.
-        deploy::check(function)?;
-    }
     let functions = chosen.into_iter().map(|function| function.deployment).collect();
     Ok(tidegate::up::run(Options { functions, settings }, context.vars))
 }

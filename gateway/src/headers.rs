@@ -143,10 +143,10 @@ pub(crate) fn to_function(
     if !seen.host {
         headers.insert(HOST, host());
     }
-    if !seen.forwarded_host {
-        if let Some(host) = headers.get(HOST).cloned() {
-            headers.insert(FORWARDED_HOST, host);
-        }
+    if !seen.forwarded_host
+        && let Some(host) = headers.get(HOST).cloned()
+    {
+        headers.insert(FORWARDED_HOST, host);
     }
     if seen.forwarded_for {
         append_client(headers, client);

@@ -20,6 +20,8 @@ pub(crate) struct Download {
     /// What the call occupies; `None` when all is over.
     under_way: Option<UnderWay>,
     decoder: Decoder,
+    /// Why it broke off, told one turn later.
+    broken: Option<BrokenAnswer>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,7 @@ impl Download {
     /// The body that follows a head.
     pub(crate) fn new(decoder: Decoder, exchange: Exchange, keep_alive: bool, call: Call) -> Self {
         let under_way = UnderWay { exchange, keep_alive, call };
-        let mut download = Self { under_way: Some(under_way), decoder };
+        let mut download = Self { under_way: Some(under_way), decoder, broken: None };
         if decoder.has_ended() && !download.is_uploading() {
             download.finish();
         }
@@ -54,7 +56,7 @@ impl Download {
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.under_way.is_none()
+        self.under_way.is_none() && self.broken.is_none()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
@@ -70,12 +72,20 @@ impl Download {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
-        let polled = self.poll_next(cx);
-        if let Poll::Ready(Some(Err(_))) = &polled {
-            // Nothing can follow; the connection is in no state to be used again.
-            self.under_way = None;
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        polled
+        match self.poll_next(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                // Nothing can follow; the connection is in no state to be used again. The server throws
+                // away what it has not written when it meets an error, so it gets a turn to write first.
+                self.under_way = None;
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
+        }
     }
 
     fn poll_next(

@@ -70,10 +70,8 @@ impl Entry {
         // Whoever finds others waiting queues behind them.
         let free =
             admission == Admission::Open && (place == Place::Front || self.room.waiting() == 0);
-        if free {
-            if let Some(handle) = self.take_slot(now) {
-                return Ok((handle, Waited::Not));
-            }
+        if free && let Some(handle) = self.take_slot(now) {
+            return Ok((handle, Waited::Not));
         }
         // Boxed: waiting is rare, and its future would make that of every call larger.
         Box::pin(self.wait(place, now)).await

@@ -23,6 +23,9 @@ pub(crate) struct FunctionMetrics {
     counters: Arc<Counters>,
 }
 
+/// Name, help text, and what is read of each entry.
+type Family = (&'static str, &'static str, fn(&Entry) -> u64);
+
 type Labels<'a> = [(&'static str, &'a str); 1];
 
 impl FunctionMetrics {
@@ -96,7 +99,7 @@ fn counters(out: &mut DescriptorEncoder<'_>, entries: &[Arc<Entry>]) -> fmt::Res
         let labels = labels(entry);
         started.encode_family(&labels)?.encode_gauge(&entry.started())?;
     }
-    let families: [(&str, &str, fn(&Entry) -> u64); 3] = [
+    let families: [Family; 3] = [
         ("tidegate_function_cold_starts", "Calls that waited for a replica to start", |entry| {
             entry.waits().map_or(0, |waits| waits.start.counts().total())
         }),
@@ -115,7 +118,7 @@ fn counters(out: &mut DescriptorEncoder<'_>, entries: &[Arc<Entry>]) -> fmt::Res
 
 /// Numbers of this moment.
 fn gauges(out: &mut DescriptorEncoder<'_>, entries: &[Arc<Entry>]) -> fmt::Result {
-    let families: [(&str, &str, fn(&Entry) -> u64); 6] = [
+    let families: [Family; 6] = [
         ("gateway_service_count", "Replicas that are wanted", |entry| entry.desired().get().into()),
         ("gateway_service_ready_count", "Replicas that are given calls", |entry| {
             entry.available().get().into()

@@ -124,8 +124,7 @@ impl Connection {
     }
 
     /// The socket and what was read beyond the head, for an upgrade.
-    pub(crate) fn into_socket(self: Box<Self>) -> (Io, Bytes) {
-        let this = *self;
-        (this.io, this.input.freeze())
+    pub(crate) fn into_socket(self) -> (Io, Bytes) {
+        (self.io, self.input.freeze())
     }
 }

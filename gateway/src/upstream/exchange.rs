@@ -123,10 +123,11 @@ impl Exchange {
         }
         let Self { connection, upload, .. } = self;
         // Asked before the head is written, so that a body at hand goes out with it in one piece.
-        if !upload.has_begun() && !upload.is_done() {
-            if let Poll::Ready(Err(_)) = upload.poll_give(cx, connection) {
-                return Poll::Ready(Err(Fault::Client));
-            }
+        if !upload.has_begun()
+            && !upload.is_done()
+            && let Poll::Ready(Err(_)) = upload.poll_give(cx, connection)
+        {
+            return Poll::Ready(Err(Fault::Client));
         }
         loop {
             let flushed = connection.poll_flush(cx);
@@ -159,7 +160,7 @@ impl Exchange {
 
     /// Whether the upload still wants to be moved on.
     pub(crate) fn is_uploading(&self) -> bool {
-        !self.upload_failed && !(self.upload.is_done() && self.connection.is_flushed())
+        !self.upload_failed && !self.has_sent_all()
     }
 
     /// Whether the request may go to another replica although this one answered: it said that it is

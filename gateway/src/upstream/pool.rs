@@ -31,10 +31,13 @@ pub(crate) struct PoolSettings {
     pub(crate) connect_timeout: Duration,
 }
 
+/// Boxed as they are while in use: a connection is a few hundred bytes.
+type Idle = Vec<Box<Connection>>;
+
 /// Connections to one replica.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Box<Connection>>>,
+    idle: Mutex<Idle>,
     dialling: Semaphore,
 }
 
@@ -96,12 +99,11 @@ impl Pool {
     /// Closes connections that nobody used for a while.
     pub(crate) fn sweep(&self, now: Moment, settings: &PoolSettings) {
         // Closed outside of the lock.
-        let stale: Vec<_> = {
+        let stale: Idle = {
             let mut idle = self.lock();
-            let fresh = |one: &Box<Connection>| {
+            let (keep, stale) = idle.drain(..).partition(|one| {
                 now.since(one.idle_since) < settings.idle_timeout && one.is_quiet()
-            };
-            let (keep, stale) = idle.drain(..).partition(fresh);
+            });
             *idle = keep;
             stale
         };
@@ -123,7 +125,7 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Box<Connection>>> {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -150,9 +150,9 @@ async fn an_answer_cut_short_never_ends_cleanly() {
         world.table.upsert(&status("f", &[address]));
         let answer = Answer::parse(&world.raw("GET /function/f HTTP/1.1\r\nhost: x\r\n\r\n").await);
         assert_eq!(answer.status, 200);
-        // Neither the promised length nor a last chunk: the client sees that something is missing.
-        assert!(answer.body.len() < 10 || !answer.body.contains("0\r\n\r\n"), "{answer:?}");
-        assert!(!answer.body.ends_with("0\r\n\r\n"), "{answer:?}");
+        // What came is passed on; the promised length or the last chunk is missing for the client to see.
+        assert!(answer.body.contains("hello"), "{answer:?}");
+        assert!(answer.body == "hello" || answer.body == "5\r\nhello\r\n", "{answer:?}");
     }
 }
 
@@ -191,7 +191,9 @@ async fn head_and_bodiless_answers_keep_their_length() {
                 .await,
         );
         assert_eq!((answer.status, answer.body.as_str()), (status, ""));
-        assert_eq!(answer.header("content-length"), "77");
+        // The length of what is not sent may be left out, but never be another.
+        assert!(answer.all("content-length").iter().all(|length| *length == "77"), "{answer:?}");
+        assert!(method == "GET" || answer.all("content-length").len() == 1);
     }
 }
 

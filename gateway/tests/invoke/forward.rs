@@ -178,10 +178,12 @@ async fn before_the_provider_has_told_all_an_unknown_name_is_503() {
 #[tokio::test]
 async fn an_oversized_head_is_431() {
     let world = World::new().await;
-    let head =
-        format!("GET /function/f HTTP/1.1\r\nhost: x\r\nx-big: {}\r\n\r\n", "a".repeat(1 << 20));
-    let answer = world.raw(head).await;
-    assert!(answer.starts_with("HTTP/1.1 431 "), "{}", &answer[..answer.len().min(80)]);
+    let head = format!("GET /function/f HTTP/1.1\r\nhost: x\r\nx-big: {}", "a".repeat(2 << 20));
+    let mut client = world.connect().await;
+    // The gateway need not read all of it.
+    let _ = client.write_all(head.as_bytes()).await;
+    let answer = read_until(&mut client, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
 }
 
 /// Names as ids.

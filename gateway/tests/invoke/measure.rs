@@ -78,7 +78,7 @@ async fn the_metrics_port_has_its_own_health() {
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_but_the_name_openfaas_fixed() {
+async fn promtool_finds_nothing_but_the_names_openfaas_fixed() {
     let world = World::new().await;
     let entry = world.table.upsert(&status("f", &[constant("x").await]));
     world.get("/function/f").await;
@@ -101,7 +101,11 @@ async fn promtool_finds_nothing_but_the_name_openfaas_fixed() {
     let findings: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
     assert_eq!(
         findings,
-        ["gateway_function_invocation_started counter metrics should have \"_total\" suffix"]
+        [
+            "gateway_function_invocation_started counter metrics should have \"_total\" suffix",
+            "gateway_service_count non-histogram and non-summary metrics should not have \"_count\" suffix",
+            "gateway_service_ready_count non-histogram and non-summary metrics should not have \"_count\" suffix",
+        ]
     );
 }
 

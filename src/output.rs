@@ -204,7 +204,11 @@ impl Output {
         self.say(&format!("{}: {failure}", self.paint_err(Paint::Bad, "error")));
         for (heading, text) in failure.details() {
             // Indented under the heading, so that snippets with carets keep their columns.
-            let text = text.replace('\n', "\n           ");
+            let mut lines = text.lines();
+            let mut text = lines.next().unwrap_or_default().to_owned();
+            for line in lines {
+                text = format!("{text}\n{}", format!("           {line}").trim_end());
+            }
             self.say(&format!("{}: {text}", self.paint_err(Paint::Bold, &format!("{heading:>9}"))));
         }
     }

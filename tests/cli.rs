@@ -465,7 +465,7 @@ fn a_mistake_in_the_file_deploys_nothing() {
     let deploy = |text: &str| at(&fake, &["deploy"]).file("stack.yml", text).run();
     let label =
         STACK.replace("scale.max: 3", "scale.max: many").replace("environment_file", "secrets");
-    deploy(&label).failed(2, &["com.openfaas.scale.max", "many", "nothing has been deployed"]);
+    deploy(&label).failed(2, &["com.openfaas.scale.max", "many", "nothing has been changed"]);
     deploy(&STACK.replace("image: down", "imagine: down"))
         .failed(2, &["stack.yml", "imagine", "^"]);
     deploy(STACK).failed(2, &["first.yml"]);

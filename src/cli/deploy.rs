@@ -144,7 +144,7 @@ fn check(chosen: &Chosen) -> Result<Vec<String>, Failure> {
     chosen.deployment.check().map(|checked| lines(&checked.warnings)).map_err(|wrong| {
         Failure::usage(format!("function {} cannot be deployed as it is", chosen.function))
             .because(lines(&wrong).join("\n"))
-            .help("mend this; nothing has been deployed")
+            .help("mend this; nothing has been changed")
     })
 }
 

@@ -1,8 +1,10 @@
 //! `tidegate namespace`: lists, makes and removes namespaces.
 
+use std::collections::BTreeMap;
+
 use clap::Subcommand;
 use http::Method;
-use serde_json::json;
+use tidegate_api::FunctionNamespace;
 use tidegate_core::FunctionId;
 
 use super::Context;
@@ -52,9 +54,7 @@ async fn list(context: &Context) -> Result<(), Failure> {
 
 async fn create(context: &Context, name: &str) -> Result<(), Failure> {
     FunctionId::check_label("namespace", name).map_err(Failure::usage)?;
-    // Peers want the mark as a label, the documentation as an annotation: both are sent.
-    let mark = json!({ "openfaas": "1" });
-    let body = json!({ "name": name, "labels": mark, "annotations": mark });
+    let body = marked(name);
     let answer = context.gateway()?.call(Method::POST, "/system/namespace/", Some(&body)).await?;
     answer.success(&format!("make namespace {name}"))?;
     context.output.done("Made", &format!("namespace {name}"));
@@ -64,10 +64,16 @@ async fn create(context: &Context, name: &str) -> Result<(), Failure> {
 
 async fn remove(context: &Context, name: &str) -> Result<(), Failure> {
     FunctionId::check_label("namespace", name).map_err(Failure::usage)?;
-    let body = json!({ "name": name, "labels": { "openfaas": "1" } });
+    let body = marked(name);
     let path = format!("/system/namespace/{name}");
     let answer = context.gateway()?.call(Method::DELETE, &path, Some(&body)).await?;
     answer.success(&format!("remove namespace {name}"))?;
     context.output.done("Removed", &format!("namespace {name}"));
     Ok(())
+}
+
+/// Peers want the mark of a namespace for functions as a label, their documentation as an annotation.
+fn marked(name: &str) -> FunctionNamespace {
+    let mark = BTreeMap::from([("openfaas".to_owned(), "1".to_owned())]);
+    FunctionNamespace { name: name.to_owned(), labels: mark.clone(), annotations: mark }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use http::{Method, StatusCode};
-use serde_json::json;
+use tidegate_api::DeleteFunctionRequest;
 use tidegate_core::FunctionId;
 
 use super::Context;
@@ -58,7 +58,10 @@ async fn remove(
     function: &FunctionId,
     gone_is_fine: bool,
 ) -> Result<(), Failure> {
-    let body = json!({ "functionName": function.name(), "namespace": function.namespace() });
+    let body = DeleteFunctionRequest {
+        function_name: function.name().to_owned(),
+        namespace: function.namespace().to_owned(),
+    };
     let answer = gateway.call(Method::DELETE, "/system/functions", Some(&body)).await?;
     let spoken = Context::spoken(function);
     if answer.status() == StatusCode::NOT_FOUND {

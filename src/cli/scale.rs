@@ -3,7 +3,7 @@
 //! The autoscaler goes on deciding afterwards: an asked count holds only as long as the load agrees.
 
 use http::Method;
-use serde_json::json;
+use tidegate_api::ScaleServiceRequest;
 
 use super::Context;
 use super::failure::Failure;
@@ -20,11 +20,11 @@ pub struct Args {
 /// Asks the gateway for the count.
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let function = context.function(&args.name)?;
-    let body = json!({
-        "serviceName": function.name(),
-        "namespace": function.namespace(),
-        "replicas": args.replicas,
-    });
+    let body = ScaleServiceRequest {
+        service_name: function.name().to_owned(),
+        namespace: function.namespace().to_owned(),
+        replicas: Some(args.replicas.into()),
+    };
     let path = context.path_of("scale-function", &function);
     let action = format!("scale {function}");
     let answer = context.gateway()?.call(Method::POST, &path, Some(&body)).await?;

@@ -7,13 +7,12 @@
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
 use http::{Method, StatusCode};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+use tidegate_api::Secret;
 
 use super::Context;
 use super::failure::{Exit, Failure};
@@ -62,13 +61,6 @@ pub struct ValueArgs {
     /// Keeps white space at the ends of the value
     #[arg(long)]
     no_trim: bool,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    name: String,
-    #[serde(default)]
-    namespace: String,
 }
 
 /// Does it.
@@ -123,12 +115,12 @@ async fn list(context: &Context) -> Result<(), Failure> {
     if context.output.is_json() {
         return context.output.json(&found);
     }
-    let secrets = Vec::<Listed>::deserialize(found)
+    let secrets = Vec::<Secret>::deserialize(found)
         .map_err(|error| Failure::failed("cannot read the list of secrets").because(error))?;
     if context.output.is_quiet() {
         return secrets.iter().try_for_each(|secret| context.output.line(&secret.name));
     }
-    let row = |secret: Listed| vec![secret.name, secret.namespace];
+    let row = |secret: Secret| vec![secret.name, secret.namespace];
     let rows: Vec<Vec<String>> = secrets.into_iter().map(row).collect();
     context.output.table(&[("SECRET", Align::Left), ("NAMESPACE", Align::Left)], &rows)?;
     if rows.is_empty() {
@@ -141,7 +133,9 @@ async fn remove(context: &Context, names: &[String]) -> Result<(), Failure> {
     let gateway = context.gateway()?;
     let namespace = context.namespace_or_default()?;
     for name in names {
-        let body = json!({ "name": name, "namespace": namespace });
+        let body =
+            Secret { name: name.clone(), namespace: namespace.to_owned(), ..Secret::default() };
+        // Peers read the namespace from either place.
         let path = format!("/system/secrets?namespace={namespace}");
         let answer = gateway.call(Method::DELETE, &path, Some(&body)).await?;
         if answer.status() == StatusCode::NOT_FOUND {
@@ -154,7 +148,7 @@ async fn remove(context: &Context, names: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn body(context: &Context, args: &ValueArgs) -> Result<Value, Failure> {
+fn body(context: &Context, args: &ValueArgs) -> Result<Secret, Failure> {
     let value = match &args.from_file {
         Some(path) => from_file(path)?,
         None => from_stdin(context, &args.name)?,
@@ -166,16 +160,10 @@ fn body(context: &Context, args: &ValueArgs) -> Result<Value, Failure> {
     if value.len() > LARGEST {
         return Err(Failure::usage(format!("the value of secret {} is over 1 MiB", args.name)));
     }
-    let mut body = json!({
-        "name": args.name,
-        "namespace": context.namespace_or_default()?,
-        "rawValue": STANDARD.encode(&value),
-    });
-    // Gateways that know no rawValue read the text.
-    if let Ok(text) = String::from_utf8(value) {
-        body["value"] = Value::String(text);
-    }
-    Ok(body)
+    let namespace = context.namespace_or_default()?.to_owned();
+    // Gateways that know no bytes read the text.
+    let text = std::str::from_utf8(&value).unwrap_or_default().to_owned();
+    Ok(Secret { name: args.name.clone(), namespace, value: text, raw_value: Some(value) })
 }
 
 fn trimmed(value: Vec<u8>) -> Vec<u8> {

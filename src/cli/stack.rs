@@ -108,5 +108,5 @@ fn variable(vars: &Vars, folder: &Path, name: &str) -> Option<String> {
 fn mistakes(shown: &str, found: &Diagnostics) -> Failure {
     Failure::usage(format!("{shown} cannot be used as it is"))
         .because(found)
-        .help("mend the file; nothing has been deployed")
+        .help("mend the file; nothing has been changed")
 }

@@ -43,7 +43,8 @@ pub fn shell(name: &str, mode: &str, script: &str) -> Deployment {
         function: FunctionId::parse(name).expect("a good name"),
         image: "none".to_owned(),
         process: format!("sh -c '{script}'"),
-        env: [pair("mode", mode), pair("fprocess_split", "shell")].into(),
+        env: [pair("mode", mode), pair("fprocess_split", "shell"), pair("combine_output", "false")]
+            .into(),
         labels: [].into(),
         annotations: [].into(),
         secrets: Vec::new(),

@@ -30,6 +30,7 @@ mod server;
 mod splice;
 mod system;
 mod table;
+mod ui;
 mod upstream;
 
 pub use clock::Clock;

@@ -1,0 +1,46 @@
+//! POST `/system/scale-function/{name}` and GET `/system/scaling/{name}`.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use tidegate_api::ScaleServiceRequest;
+use tidegate_core::Replicas;
+
+use super::{PlaceQuery, accepted, json, read_body};
+use crate::Gateway;
+use crate::error::ManageError;
+
+/// An operator wants a count; the scale loop brings it within the bounds.
+pub(super) async fn write(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+    Query(place): Query<PlaceQuery>,
+    body: Body,
+) -> Result<Response, ManageError> {
+    let body = read_body(&gateway, body).await?;
+    let request = ScaleServiceRequest::from_json(&body).map_err(ManageError::bad)?;
+    if !request.service_name.is_empty() && request.service_name != name {
+        let said = &request.service_name;
+        return Err(ManageError::bad(format!("the path names {name:?}, the body {said:?}")));
+    }
+    let function = place.function(&name, &request.namespace)?;
+    let wanted =
+        request.replicas.ok_or_else(|| ManageError::bad("the body has no \"replicas\""))?;
+    let wanted = u32::try_from(wanted)
+        .map_err(|_| ManageError::bad(format!("{wanted} replicas are more than 4294967295")))?;
+    gateway.provider.get(&function).await?;
+    gateway.scaling.scale(&function, Replicas::new(wanted)).await?;
+    Ok(accepted())
+}
+
+/// Why the count is what it is.
+pub(super) async fn explain(
+    State(gateway): State<Arc<Gateway>>,
+    Path(name): Path<String>,
+    Query(place): Query<PlaceQuery>,
+) -> Result<Response, ManageError> {
+    let function = place.function(&name, "")?;
+    gateway.scaling.explain(&function).await.map(json).ok_or(ManageError::Nothing)
+}

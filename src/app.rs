@@ -71,7 +71,11 @@ pub enum AppError {
 
 impl App {
     /// Wires a control plane; nothing runs and nothing listens yet.
-    pub fn build(config: Config, provider: Arc<dyn Provider>, credentials: Option<Credentials>) -> Self {
+    pub fn build(
+        config: Config,
+        provider: Arc<dyn Provider>,
+        credentials: Option<Credentials>,
+    ) -> Self {
         let clock = Clock::new();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
@@ -80,8 +84,16 @@ impl App {
         let (table, nudges) = Table::new(&gateway_config, clock.clone());
         let (ask, requests) = mpsc::channel(REQUESTS_AHEAD);
         let scaling = Arc::new(Asking::new(ask));
-        let gateway = Gateway::new(gateway_config, clock.clone(), provider.clone(), table.clone(), scaling, registry);
-        let autoscaler = Autoscaler::new(autoscaler_config(&config, provider.capabilities().freeze));
+        let gateway = Gateway::new(
+            gateway_config,
+            clock.clone(),
+            provider.clone(),
+            table.clone(),
+            scaling,
+            registry,
+        );
+        let autoscaler =
+            Autoscaler::new(autoscaler_config(&config, provider.capabilities().freeze));
         let memories = Memories::load(config.state_dir.join("scaling.json"));
         let scale = scale::ScaleLoop::new(clock, provider.clone(), autoscaler, metrics, memories);
         Self { config, provider, table, gateway, scale, nudges, requests }
@@ -136,8 +148,17 @@ fn report(what: &'static str, result: io::Result<()>) {
     }
 }
 
-async fn listen(address: SocketAddr, what: &'static str, flag: &'static str) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|source| AppError::Listen { what, address, flag, source })
+async fn listen(
+    address: SocketAddr,
+    what: &'static str,
+    flag: &'static str,
+) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|source| AppError::Listen {
+        what,
+        address,
+        flag,
+        source,
+    })
 }
 
 fn autoscaler_config(config: &Config, can_freeze: bool) -> AutoscalerConfig {

@@ -41,11 +41,31 @@ impl Metrics {
     /// Registers everything that the loops count.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        registry.register("tidegate_decisions", "Scale decisions by reason, those to do nothing among them", metrics.decisions.clone());
-        registry.register("tidegate_scalings", "Changes of the wanted count of replicas", metrics.scalings.clone());
-        registry.register("tidegate_scaling_failures", "Scale calls that the provider refused", metrics.failures.clone());
-        registry.register("tidegate_scale_loop_looks", "Functions looked at by deadline", metrics.looks.clone());
-        registry.register("tidegate_scale_loop_last_turn_seconds", "Time the last turn by deadline took", metrics.busy_seconds.clone());
+        registry.register(
+            "tidegate_decisions",
+            "Scale decisions by reason, those to do nothing among them",
+            metrics.decisions.clone(),
+        );
+        registry.register(
+            "tidegate_scalings",
+            "Changes of the wanted count of replicas",
+            metrics.scalings.clone(),
+        );
+        registry.register(
+            "tidegate_scaling_failures",
+            "Scale calls that the provider refused",
+            metrics.failures.clone(),
+        );
+        registry.register(
+            "tidegate_scale_loop_looks",
+            "Functions looked at by deadline",
+            metrics.looks.clone(),
+        );
+        registry.register(
+            "tidegate_scale_loop_last_turn_seconds",
+            "Time the last turn by deadline took",
+            metrics.busy_seconds.clone(),
+        );
         metrics
     }
 

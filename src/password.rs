@@ -45,7 +45,8 @@ fn make() -> io::Result<String> {
     let mut bytes = [0_u8; 18];
     let mut filled = 0;
     while filled < bytes.len() {
-        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+        filled +=
+            rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use thiserror::Error;
+use tidegate_api::FunctionDeployment;
 use tidegate_core::Vars;
 use tidegate_gateway::auth::Credentials;
 use tidegate_provider::Provider;
@@ -26,11 +27,14 @@ use crate::{App, AppError};
 mod banner;
 mod seed;
 
+/// The hidden command that the demo function runs.
+pub const DEMO_WORD: &str = "demo-function";
+
 /// What the command line says; all else comes from variables.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The stack file to deploy.
-    pub stack: Option<PathBuf>,
+    /// The functions to deploy at the start, read and checked already.
+    pub functions: Vec<FunctionDeployment>,
     /// Settings given as flags, by the name of their variable; they win over the environment.
     pub settings: Vec<(&'static str, String)>,
 }
@@ -50,15 +54,13 @@ enum UpError {
     App(#[from] AppError),
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
-    #[error("{0}")]
-    Stack(String),
 }
 
 impl UpError {
     /// As documented in `tidegate help exit-codes`.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Stack(_) => 2,
+            Self::Config(_) => 2,
             _ => 1,
         }
     }
@@ -66,7 +68,7 @@ impl UpError {
 
 /// Runs `tidegate up` to its end.
 pub fn run(options: Options, vars: Vars) -> ExitCode {
-    match try_run(&options, vars) {
+    match try_run(options, vars) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -75,13 +77,11 @@ pub fn run(options: Options, vars: Vars) -> ExitCode {
     }
 }
 
-fn try_run(options: &Options, vars: Vars) -> Result<(), UpError> {
-    let config = read_config(options, vars.clone())?;
+fn try_run(options: Options, vars: Vars) -> Result<(), UpError> {
+    let config = read_config(&options, vars)?;
     start_logging(&config);
-    // The stack file is read before anything runs: a mistake in it starts nothing.
-    let functions = seed::read(options.stack.as_deref(), &vars).map_err(UpError::Stack)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, options, functions))
+    runtime.block_on(serve(config, options.functions))
 }
 
 fn read_config(options: &Options, mut vars: Vars) -> Result<Config, UpError> {
@@ -97,7 +97,10 @@ fn read_config(options: &Options, mut vars: Vars) -> Result<Config, UpError> {
 
 fn start_logging(config: &Config) {
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false);
     // A second start in one process keeps the first one's logging.
     let _ = if config.log_json {
         builder.json().flatten_event(true).try_init()
@@ -106,25 +109,31 @@ fn start_logging(config: &Config) {
     };
 }
 
-async fn serve(config: Config, options: &Options, functions: Vec<seed::Seed>) -> Result<(), UpError> {
+async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(), UpError> {
     let state = |source| UpError::State { path: config.state_dir.clone(), source };
     make_private(&config.state_dir).map_err(state)?;
     let password = read_password(&config)?;
     let workers = Tasks::new();
     let provider = open_provider(&config, &workers).await?;
-    let credentials = password.as_ref().map(|password| Credentials { user: "admin".to_owned(), password: password.text.clone() });
+    let credentials = password
+        .as_ref()
+        .map(|password| Credentials { user: "admin".to_owned(), password: password.text.clone() });
     let bound = App::build(config.clone(), provider.clone(), credentials).bind().await?;
     let banner = banner::Banner {
         api: bound.api_address,
         metrics: bound.metrics_address,
         password: password.clone(),
         state_dir: config.state_dir.clone(),
-        stack: options.stack.clone(),
     };
     let stop = CancellationToken::new();
     let tasks = Tasks::new();
     tasks.spawn("signals", end_on_signal(stop.clone()));
-    let seeding = seed::Seeding { api: bound.api_address, password: password.map(|password| password.text), functions };
+    let seeding = seed::Seeding {
+        api: bound.api_address,
+        password: password.map(|password| password.text),
+        functions,
+        demo: demo_command(),
+    };
     tasks.spawn_until_stopped("seed", async move {
         banner.print_addresses();
         let seeded = seeding.deploy(&*provider).await;
@@ -137,10 +146,10 @@ async fn serve(config: Config, options: &Options, functions: Vec<seed::Seed>) ->
 }
 
 async fn open_provider(config: &Config, workers: &Tasks) -> Result<Arc<dyn Provider>, UpError> {
-    let _ = workers;
-    let process = ProcessConfig::new(config.state_dir.join("process"));
-    let provider = ProcessProvider::open(process).await.map_err(|error| UpError::Provider(error.to_string()))?;
-    Ok(Arc::new(provider))
+    let mut process = ProcessConfig::new(config.state_dir.join("process"));
+    process.start_deadline = config.start_deadline;
+    let provider = ProcessProvider::open(process, workers.tracker()).await;
+    Ok(provider.map_err(|error| UpError::Provider(error.to_string()))?)
 }
 
 fn read_password(config: &Config) -> Result<Option<Password>, UpError> {
@@ -148,8 +157,15 @@ fn read_password(config: &Config) -> Result<Option<Password>, UpError> {
         warn!("no password is asked for: whoever reaches {} may deploy functions", config.bind);
         return Ok(None);
     }
-    let path = config.password_file.clone().unwrap_or_else(|| config.state_dir.join(password::FILE));
+    let path =
+        config.password_file.clone().unwrap_or_else(|| config.state_dir.join(password::FILE));
     password::read_or_make(&path).map(Some).map_err(|source| UpError::Password { path, source })
+}
+
+/// The built-in demo function is this program itself, so that it needs nothing else.
+fn demo_command() -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("tidegate"));
+    format!("{} {DEMO_WORD}", program.display())
 }
 
 fn make_private(folder: &Path) -> io::Result<()> {
@@ -159,7 +175,9 @@ fn make_private(folder: &Path) -> io::Result<()> {
 
 /// The first signal drains, the second one ends at once.
 async fn end_on_signal(stop: CancellationToken) {
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         warn!("signals cannot be caught; end tidegate with SIGKILL");
         return;
     };

@@ -13,7 +13,6 @@ pub struct Banner {
     pub metrics: SocketAddr,
     pub password: Option<Password>,
     pub state_dir: PathBuf,
-    pub stack: Option<PathBuf>,
 }
 
 impl Banner {
@@ -25,9 +24,14 @@ impl Banner {
         text += &match &self.password {
             None => "Login    none is asked for\n".to_owned(),
             Some(Password { text, new: true }) => {
-                format!("Login    admin / {text}   (shown once; kept in {}/password)\n", self.state_dir.display())
+                format!(
+                    "Login    admin / {text}   (shown once; kept in {}/password)\n",
+                    self.state_dir.display()
+                )
             }
-            Some(_) => format!("Login    admin / the password in {}/password\n", self.state_dir.display()),
+            Some(_) => {
+                format!("Login    admin / the password in {}/password\n", self.state_dir.display())
+            }
         };
         print(&text);
     }
@@ -35,7 +39,8 @@ impl Banner {
     /// Printed when the functions are deployed.
     pub fn print_functions(&self, functions: &[Seeded]) {
         let widest = functions.iter().map(|function| function.name.len()).max().unwrap_or(0).max(8);
-        let mut text = format!("\n{:widest$}  {:>8}  {:12}  {}\n", "FUNCTION", "REPLICAS", "SCALING", "NOTE");
+        let mut text =
+            format!("\n{:widest$}  {:>8}  {:12}  {}\n", "FUNCTION", "REPLICAS", "SCALING", "NOTE");
         for function in functions {
             let Seeded { name, replicas, scaling, note, .. } = function;
             text += format!("{name:widest$}  {replicas:>8}  {scaling:12}  {note}").trim_end();

@@ -1,0 +1,194 @@
+//! Deploys what `tidegate up` was given, through its own REST API, so that one path checks everything.
+//!
+//! A function that is deployed already just so is left alone: a restart rolls nothing.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Map, Value, json};
+use tidegate_api::FunctionDeployment;
+use tidegate_core::labels;
+use tidegate_provider::Provider;
+use tracing::error;
+
+/// Name of the function that an empty tidegate starts with.
+pub const DEMO: &str = "hello";
+
+/// What is to be deployed, and where.
+pub struct Seeding {
+    pub api: SocketAddr,
+    pub password: Option<String>,
+    pub functions: Vec<FunctionDeployment>,
+    /// The command of the built-in demo function.
+    pub demo: String,
+}
+
+/// What became of one function, as the table shows it.
+pub struct Seeded {
+    pub name: String,
+    pub replicas: String,
+    pub scaling: String,
+    pub note: String,
+    pub deployed: bool,
+}
+
+type Http = Client<HttpConnector, Full<Bytes>>;
+
+impl Seeding {
+    /// Deploys all of it; then tells of every function there is.
+    pub async fn deploy(self, provider: &dyn Provider) -> Vec<Seeded> {
+        let http = Client::builder(TokioExecutor::new()).build_http();
+        let mut functions: Vec<Value> = Vec::new();
+        for function in &self.functions {
+            match serde_json::to_value(function) {
+                Ok(value) => functions.push(value),
+                Err(error) => error!(%error, "a function of the stack file has no JSON form"),
+            }
+        }
+        let deployed = provider.list(None).await.unwrap_or_default();
+        if functions.is_empty() && deployed.is_empty() {
+            functions.push(self.demo());
+        }
+        let mut seeded = Vec::new();
+        for function in &functions {
+            let outcome = self.deploy_one(&http, function).await;
+            seeded.push(row(function, outcome));
+        }
+        let listed = self.call(&http, Method::GET, "/system/functions", &Value::Null).await;
+        let others = listed
+            .ok()
+            .and_then(|(_, body)| serde_json::from_slice::<Vec<Value>>(&body).ok())
+            .unwrap_or_default();
+        for function in &others {
+            let name = text(function, "name");
+            if !seeded.iter().any(|row| row.name == name) {
+                let mut function = function.clone();
+                function["service"] = name.into();
+                seeded.push(row(&function, Ok("deployed earlier".to_owned())));
+            }
+        }
+        seeded
+    }
+
+    fn demo(&self) -> Value {
+        json!({
+            "service": DEMO,
+            "image": "tidegate/demo",
+            "envProcess": self.demo,
+            "labels": {(labels::ZERO): "true"},
+            "annotations": {},
+        })
+    }
+
+    /// What to note about the function, or why it is not deployed.
+    async fn deploy_one(&self, http: &Http, function: &Value) -> Result<String, String> {
+        let path = format!(
+            "/system/function/{}?namespace={}",
+            text(function, "service"),
+            text(function, "namespace")
+        );
+        let (status, body) = self.call(http, Method::GET, &path, &Value::Null).await?;
+        let existing = (status == StatusCode::OK)
+            .then(|| serde_json::from_slice::<Value>(&body).ok())
+            .flatten();
+        if existing.is_some_and(|existing| same(&existing, function)) {
+            return Ok(String::new());
+        }
+        let method = if status == StatusCode::OK { Method::PUT } else { Method::POST };
+        let (status, body) = self.call(http, method, "/system/functions", function).await?;
+        let said = String::from_utf8_lossy(&body).trim().replace('\n', "; ");
+        if status.is_success() { Ok(said) } else { Err(said) }
+    }
+
+    async fn call(
+        &self,
+        http: &Http,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let mut request =
+            Request::builder().method(method).uri(format!("http://{}{path}", self.api));
+        if let Some(password) = &self.password {
+            let login = STANDARD.encode(format!("admin:{password}"));
+            request = request.header("authorization", format!("Basic {login}"));
+        }
+        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+        let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+        let response = http.request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+        Ok((status, body.to_bytes()))
+    }
+}
+
+fn text(function: &Value, key: &str) -> String {
+    function[key].as_str().unwrap_or_default().to_owned()
+}
+
+/// Whether what is deployed is what is asked for.
+fn same(existing: &Value, asked: &Value) -> bool {
+    const KEYS: [&str; 9] = [
+        "image",
+        "envProcess",
+        "envVars",
+        "secrets",
+        "constraints",
+        "annotations",
+        "limits",
+        "requests",
+        "readOnlyRootFilesystem",
+    ];
+    let mut existing = existing.clone();
+    // The provider adds this one.
+    if let Some(labels) = existing["labels"].as_object_mut() {
+        labels.remove("faas_function");
+    }
+    let part = |value: &Value, key: &str| match &value[key] {
+        Value::Object(map) if map.is_empty() => Value::Null,
+        Value::Array(list) if list.is_empty() => Value::Null,
+        Value::String(text) if text.is_empty() => Value::Null,
+        Value::Bool(false) => Value::Null,
+        other => other.clone(),
+    };
+    KEYS.iter().chain(&["labels"]).all(|key| part(&existing, key) == part(asked, key))
+}
+
+fn row(function: &Value, outcome: Result<String, String>) -> Seeded {
+    let none = Map::new();
+    let said = function["labels"].as_object().unwrap_or(&none);
+    let label = |name: &str, default: &str| {
+        said.get(name).and_then(Value::as_str).unwrap_or(default).to_owned()
+    };
+    let min = label(labels::MIN, "1");
+    let zero = matches!(label(labels::ZERO, "false").as_str(), "true" | "1");
+    let replicas = format!("{}..{}", if zero { "0" } else { &min }, label(labels::MAX, "20"));
+    let scaling = match (said.get(labels::TYPE), said.get(labels::TARGET)) {
+        (None, None) => "calls > 5/s".to_owned(),
+        _ => format!("{} {}", label(labels::TYPE, "rps"), label(labels::TARGET, "50")),
+    };
+    let deployed = outcome.is_ok();
+    let note = outcome.unwrap_or_else(|why| format!("not deployed: {why}"));
+    Seeded { name: text(function, "service"), replicas, scaling, note, deployed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_provider_adds_or_leaves_out_is_no_change() {
+        let asked = json!({"service": "a", "image": "i", "labels": {"x": "1"}, "envVars": {}, "readOnlyRootFilesystem": false});
+        let existing = json!({"name": "a", "image": "i", "labels": {"x": "1", "faas_function": "a"}, "annotations": {}});
+        assert!(same(&existing, &asked));
+        let other = json!({"service": "a", "image": "i", "labels": {"x": "2"}});
+        assert!(!same(&existing, &other));
+    }
+}

@@ -89,8 +89,8 @@ pub async fn a_slow_watcher_holds_nobody_up_and_is_told_the_latest(stage: &mut S
     for round in 0..50 {
         stage.scale(&function, 1 + round % 2).await;
     }
-    stage.scale(&function, 1).await;
-    let settled = stage.ready(&function, 1).await;
+    stage.scale(&function, 3).await;
+    let settled = stage.ready(&function, 3).await;
     // The last states may be skipped down to one, but the latest comes.
     until(stage, &mut slow, |status| *status == settled).await;
 }

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tidegate_core::{FunctionId, Moment, Observation, Policy};
+use tidegate_core::{FunctionId, Load, Moment, Observation, Policy};
 
-use crate::decide;
-use crate::decision::{Action, Ask, Decision, Hold};
+use crate::ask::ask;
+use crate::decide::{Look, decide};
+use crate::decision::{Action, Ask, Decision, Hold, Reason};
 use crate::explain::{self, Explanation};
-use crate::function::{Function, Last, Record};
+use crate::function::{Function, Last};
+use crate::history::Record;
+use crate::memory::LastDecision;
 use crate::{Config, Memory};
 
 /// Decides for all functions. The same calls in the same order give the same decisions.
@@ -24,7 +27,8 @@ impl Autoscaler {
         Self { config, functions: HashMap::new() }
     }
 
-    /// A function appeared, or has a new revision. `memory` is what an earlier run knew of it.
+    /// A function appeared, or has a new revision. `memory` is what an earlier run knew of it; of a
+    /// function that is known already nothing is restored.
     pub fn insert(
         &mut self,
         now: Moment,
@@ -33,9 +37,12 @@ impl Autoscaler {
         memory: Option<Memory>,
     ) {
         match self.functions.get_mut(&function) {
-            Some(known) => known.renew(now, policy),
+            Some(known) => {
+                known.policy = policy;
+                known.renew(now);
+            }
             None => {
-                let new = Function::new(now, policy, memory.as_ref());
+                let new = Function::new(now, policy, memory);
                 self.functions.insert(function, Box::new(new));
             }
         }
@@ -48,38 +55,31 @@ impl Autoscaler {
 
     /// Records what was seen, and decides. A function that was never inserted stays as it is.
     pub fn decide(&mut self, now: Moment, seen: &Observation) -> Decision {
-        let Some(function) = self.functions.get_mut(&seen.function) else { return unknown() };
-        let now = function.not_before_last(now);
-        let decision = decide::decide(&self.config, function, now, seen);
-        keep(function, now, seen, &decision);
-        decision
+        self.look(now, seen, None)
     }
 
     /// Somebody asks; the answer is bounded and recorded like any other.
     pub fn ask(&mut self, now: Moment, seen: &Observation, ask: Ask) -> Decision {
-        let Some(function) = self.functions.get_mut(&seen.function) else { return unknown() };
-        let now = function.not_before_last(now);
-        let decision = decide::ask(&self.config, function, now, seen, ask);
-        keep(function, now, seen, &decision);
-        decision
+        self.look(now, seen, Some(ask))
     }
 
     /// What is worth knowing of a function after a restart.
     pub fn memory(&self, now: Moment, function: &FunctionId) -> Option<Memory> {
         let function = self.functions.get(function)?;
-        let load = function.last.and_then(|last| last.load);
-        let last_end = load.and_then(|load| load.last_end);
-        let begun = last_end.map_or(function.touched, |end| end.max(function.touched));
-        let before = if last_end.is_some() { Duration::ZERO } else { function.quiet_before };
-        let busy = load.is_some_and(|load| load.demand() > 0);
+        let idle = &function.idle;
+        let load = function.last.and_then(|last| last.load).unwrap_or_default();
+        let begun = load.last_end.map_or(idle.touched, |end| end.max(idle.touched));
+        let before = if load.last_end.is_some() { Duration::ZERO } else { idle.quiet_before };
+        let busy = load.demand() > 0;
         let quiet = if busy { Duration::ZERO } else { now.since(begun) + before };
-        let zero = function.zero_since.map(|since| now.since(since) + function.zero_before);
+        let zero = idle.zero_since.map(|since| now.since(since) + idle.zero_before);
         // Whole seconds: what is written down should not change for less.
         let millis = |span: Duration| span.as_secs() * 1000;
         Some(Memory {
             quiet_millis: millis(quiet),
             zero_millis: zero.map(millis),
-            raised: function.raised,
+            raised: function.community.raised,
+            last: last_decision(now, function),
         })
     }
 
@@ -103,23 +103,51 @@ impl Autoscaler {
     pub fn bytes(&self) -> usize {
         self.functions.values().map(|function| function.bytes()).sum()
     }
+
+    fn look(&mut self, now: Moment, seen: &Observation, asked: Option<Ask>) -> Decision {
+        let Some(function) = self.functions.get_mut(&seen.function) else {
+            return Decision { action: Action::Stay(Hold::NoSamples), look_again: None };
+        };
+        // A look that comes late counts as made at the last one, since time never goes back; but what
+        // it tells of the load is old.
+        let late = function.last.is_some_and(|last| now < last.at);
+        let now = function.last.map_or(now, |last| now.max(last.at));
+        let load = seen.load.as_ref().filter(|_| !late);
+        function.see(&self.config, now, seen, load);
+        let look = Look { config: &self.config, now, seen, load };
+        let decision = match asked {
+            None => decide(&look, function),
+            Some(asked) => ask(&look, function, asked),
+        };
+        note(&look, function, asked, &decision.action);
+        decision
+    }
 }
 
-fn unknown() -> Decision {
-    Decision { action: Action::Stay(Hold::NoSamples), look_again: None }
-}
-
-fn keep(function: &mut Function, now: Moment, seen: &Observation, decision: &Decision) {
-    let hold = match decision.action {
-        Action::Stay(hold) => Some(hold),
+/// Keeps what was seen and what was decided.
+fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &Action) {
+    let seen = look.seen;
+    let record = |to, reason| Record { at: look.now, from: seen.desired, to, reason };
+    let hold = match *action {
+        Action::Stay(hold) => {
+            // An operator finds his ask in the record even when it was done already.
+            if let (Hold::AsAsked, Some(Ask::Operator(asked))) = (hold, asked) {
+                let reason = Reason::Operator { asked, given: seen.desired };
+                function.history.note(&record(seen.desired, reason));
+            }
+            Some(hold)
+        }
         Action::Scale { to, reason, .. } => {
-            function.note(Record { at: now, from: seen.desired, to, reason });
+            function.history.note(&record(to, reason));
             None
         }
     };
+    let known: Option<Load> = function.last.and_then(|last| last.load);
+    let known_at = function.last.and_then(|last| last.known_at);
     function.last = Some(Last {
-        at: now,
-        load: seen.load,
+        at: look.now,
+        load: look.load.copied().or(known),
+        known_at: look.load.map(|_| look.now).or(known_at),
         desired: seen.desired,
         ready: seen.ready,
         pending: seen.pending,
@@ -127,4 +155,20 @@ fn keep(function: &mut Function, now: Moment, seen: &Observation, decision: &Dec
         frozen: seen.frozen,
         hold,
     });
+}
+
+fn last_decision(now: Moment, function: &Function) -> Option<LastDecision> {
+    let Some(record) = function.history.last() else {
+        let (restored, earlier) = function.earlier.as_deref()?;
+        let age_millis = earlier.age_millis + now.since(*restored).as_secs() * 1000;
+        return Some(LastDecision { age_millis, ..earlier.clone() });
+    };
+    Some(LastDecision {
+        age_millis: now.since(record.at).as_secs() * 1000,
+        from: record.from,
+        to: record.to,
+        by: record.reason.who().to_owned(),
+        reason: record.reason.label().to_owned(),
+        why: record.reason.to_string(),
+    })
 }

@@ -64,7 +64,25 @@ pub enum Hold {
     Static,
     /// At zero, and nobody calls.
     AtZero,
-    /// Less is wanted, but the window is not full yet or a higher wish still holds.
+    /// Less is wanted, but load has not been seen for a whole window yet.
+    Learning {
+        /// What the load asks for as far as it is known.
+        wanted: Replicas,
+        /// For how long it has been seen.
+        watched: Duration,
+        /// For how long it must be seen.
+        window: Duration,
+    },
+    /// More is wanted than the maximum.
+    AtMax {
+        /// What the load asks for.
+        wanted: Replicas,
+    },
+    /// The rule without a target has just taken a step, and waits before the next.
+    Stepping,
+    /// An alert changes nothing: the factor is zero.
+    NoStep,
+    /// Less is wanted, but a higher wish still holds.
     Settling {
         /// What the load asks for now.
         wanted: Replicas,
@@ -137,6 +155,8 @@ pub enum Reason {
     Operator {
         /// For this many, before the bounds.
         asked: Replicas,
+        /// What the bounds made of it.
+        given: Replicas,
     },
     /// An alert fires.
     AlertFiring,
@@ -152,6 +172,10 @@ impl Hold {
             Self::NoSamples => "no_samples",
             Self::Static => "static",
             Self::AtZero => "at_zero",
+            Self::Learning { .. } => "learning",
+            Self::AtMax { .. } => "at_max",
+            Self::Stepping => "stepping",
+            Self::NoStep => "no_step",
             Self::Settling { .. } => "settling",
             Self::StartsStuck { .. } => "starts_stuck",
             Self::DryRun { .. } => "dry_run",
@@ -204,6 +228,17 @@ impl fmt::Display for Hold {
             Self::NoSamples => f.write_str("the load is not known; that never scales down"),
             Self::Static => f.write_str("minimum and maximum are the same"),
             Self::AtZero => f.write_str("at zero, and nobody calls"),
+            Self::Learning { wanted, watched, window } => {
+                let (watched, window) = (seconds(*watched), seconds(*window));
+                write!(f, "{wanted} would do, but the load was seen for {watched} of {window} only")
+            }
+            Self::AtMax { wanted } => write!(f, "the load asks for {wanted}, this is the maximum"),
+            Self::Stepping => {
+                f.write_str("more than 5 calls a second; the last step was just taken")
+            }
+            Self::NoStep => {
+                f.write_str("com.openfaas.scale.factor is 0, so an alert changes nothing")
+            }
             Self::Settling { wanted, held } => {
                 write!(f, "{wanted} would do, {held} was wanted within the window")
             }
@@ -230,20 +265,28 @@ impl fmt::Display for Reason {
                 write!(f, "{rate:.1} calls a second are more than 5")
             }
             Self::Calm => f.write_str("no more than 5 calls a second any longer"),
+            Self::Woken { waiting: 0 } => f.write_str("a call wants a replica"),
+            Self::Woken { waiting: 1 } => f.write_str("a call waits for a replica"),
             Self::Woken { waiting } => write!(f, "{waiting} calls wait for a replica"),
             Self::Idle { since } => write!(f, "idle for {}", seconds(*since)),
             Self::WarmOver { since } => write!(f, "frozen for {}", seconds(*since)),
             Self::BelowMin => f.write_str("below the minimum"),
             Self::AboveMax => f.write_str("above the maximum"),
-            Self::Operator { asked } => write!(f, "an operator asked for {asked}"),
+            Self::Operator { asked, given } if asked > given => {
+                write!(f, "an operator asked for {asked}, the maximum is {given}")
+            }
+            Self::Operator { asked, given } if asked < given => {
+                write!(f, "an operator asked for {asked}, the minimum is {given}")
+            }
+            Self::Operator { asked, .. } => write!(f, "an operator asked for {asked}"),
             Self::AlertFiring => f.write_str("an alert fires"),
             Self::AlertResolved => f.write_str("an alert is over"),
         }
     }
 }
 
-/// A duration to the second, shorter ones as they are.
-fn seconds(span: Duration) -> String {
+/// A duration to the second, shorter ones to the millisecond.
+pub(crate) fn seconds(span: Duration) -> String {
     if span < Duration::from_secs(1) {
         return format_duration(Duration::from_millis(span.as_millis() as u64));
     }

@@ -1,16 +1,22 @@
 //! Why the count is what it is, in numbers and sentences: `GET /system/scaling/{name}`.
+//!
+//! Told from what is kept, by the same functions that decide, so that it cannot say something else.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_core::{FunctionId, LoadType, Moment, Observation, Replicas, Target, format_duration};
+use tidegate_core::{FunctionId, LoadType, Moment, Replicas, Target, format_duration};
+use tidegate_idler::Idleness;
 
 use crate::Config;
-use crate::decide::{idleness, measured};
+use crate::by_target::{Rule, Wanted, hold};
+use crate::decision::seconds as span_text;
 use crate::function::{Function, Last};
-use crate::rule::replicas_for;
+use crate::history::Record;
+use crate::zero::{idleness, warm};
 
-/// Everything that led to the count. Durations in seconds.
+/// Everything that led to the count. Spans in seconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
     /// `name.namespace`.
@@ -27,26 +33,67 @@ pub struct Explanation {
     pub draining: Replicas,
     /// How many are frozen.
     pub frozen: Replicas,
-    /// Least and highest count.
+    /// Least count under load.
     pub min: Replicas,
     /// Highest count.
     pub max: Replicas,
-    /// The rule with its numbers.
+    /// What the labels say, with the defaults filled in.
+    pub policy: Policy,
+    /// The rule in words.
     pub rule: String,
+    /// What was measured.
+    pub averages: Vec<Average>,
     /// The formula with its numbers, when there is a target and a load.
     pub formula: Vec<String>,
-    /// What holds the count.
+    /// What bounds the count now, in the order in which it does.
     pub bounds: Vec<String>,
     /// Whether and when the function goes to zero.
     pub idle: String,
-    /// Calls in flight at the last look.
+    /// When that is, if nothing comes.
+    pub idle_in_seconds: Option<f64>,
+    /// Calls in flight when the load was last known.
     pub in_flight: u64,
-    /// Calls waiting at the last look.
+    /// Calls waiting when the load was last known.
     pub waiting: u64,
+    /// Whether the load was known at the last look.
+    pub load_known: bool,
     /// How long ago the last look was.
     pub seen_seconds_ago: f64,
     /// The last decisions, oldest first.
     pub decisions: Vec<Past>,
+}
+
+/// How the function wants to be scaled.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Policy {
+    /// `rps`, `capacity`, or `community` without a target.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Load one replica should carry, as it was written.
+    pub target: Option<String>,
+    /// What the target is multiplied by.
+    pub proportion: Option<String>,
+    /// Step in percent of the maximum, without a target.
+    pub factor: Option<u32>,
+    /// Span over which the highest wish holds the count up.
+    pub down_window_seconds: f64,
+    /// Idle time before zero; `None` when it never goes there.
+    pub zero_after_seconds: Option<f64>,
+    /// Time frozen at zero before replicas are removed.
+    pub warm_seconds: Option<f64>,
+}
+
+/// One measured average.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Average {
+    /// Which window.
+    pub window: &'static str,
+    /// Over how long.
+    pub seconds: f64,
+    /// How much.
+    pub value: f64,
+    /// Of what.
+    pub unit: &'static str,
 }
 
 /// A decision of the past.
@@ -59,9 +106,9 @@ pub struct Past {
     /// To how many.
     pub to: Replicas,
     /// Who asked.
-    pub by: &'static str,
+    pub by: Cow<'static, str>,
     /// The value of the `reason` label.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// Why, as a sentence.
     pub why: String,
 }
@@ -75,6 +122,11 @@ pub(crate) fn explain(
     let last = function.last.unwrap_or(NOTHING);
     let load = last.load.unwrap_or_default();
     let bounds = function.policy.bounds;
+    let idleness = idleness(config, function, now, last.fresh_load());
+    let left = match idleness {
+        Idleness::Quiet { left, .. } if !last.desired.is_zero() => Some(seconds(left)),
+        _ => None,
+    };
     Explanation {
         function: id.to_string(),
         decision: decision(function, &last),
@@ -85,12 +137,16 @@ pub(crate) fn explain(
         frozen: last.frozen,
         min: bounds.min(),
         max: bounds.max(),
+        policy: policy(config, function),
         rule: rule(function),
+        averages: averages(config, function),
         formula: formula(config, function),
-        bounds: limits(config, function),
-        idle: idleness(config, function, now, &seen(id, &last)).to_string(),
+        bounds: limits(config, now, function, &last),
+        idle: idle_text(config, now, function, &last, idleness),
+        idle_in_seconds: left,
         in_flight: load.in_flight,
         waiting: load.waiting,
+        load_known: last.fresh_load().is_some(),
         seen_seconds_ago: seconds(now.since(last.at)),
         decisions: history(now, function),
     }
@@ -99,6 +155,7 @@ pub(crate) fn explain(
 const NOTHING: Last = Last {
     at: Moment::ZERO,
     load: None,
+    known_at: None,
     desired: Replicas::ZERO,
     ready: Replicas::ZERO,
     pending: Replicas::ZERO,
@@ -107,32 +164,40 @@ const NOTHING: Last = Last {
     hold: None,
 };
 
-fn seen(id: &FunctionId, last: &Last) -> Observation {
-    Observation {
-        function: id.clone(),
-        revision: 0,
-        load: last.load,
-        desired: last.desired,
-        ready: last.ready,
-        pending: last.pending,
-        draining: last.draining,
-        frozen: last.frozen,
-        replica_limit: None,
-    }
-}
-
 fn decision(function: &Function, last: &Last) -> String {
     if let Some(hold) = last.hold {
         return format!("stays at {}: {hold}", last.desired);
     }
-    match function.history.back() {
-        Some(record) => format!("goes from {} to {}: {}", record.from, record.to, record.reason),
+    match function.history.last() {
+        Some(record) => format!("goes from {} to {}: {}", record.from, record.to, why(&record)),
         None => "not looked at yet".to_owned(),
+    }
+}
+
+fn policy(config: &Config, function: &Function) -> Policy {
+    let zero = function.policy.zero;
+    let (kind, target, proportion, factor) = match &function.policy.target {
+        Target::Community { factor } => ("community", None, None, Some(*factor)),
+        Target::Load { load, target, proportion } => {
+            (load.label(), Some(target.to_string()), Some(proportion.to_string()), None)
+        }
+    };
+    Policy {
+        kind,
+        target,
+        proportion,
+        factor,
+        down_window_seconds: seconds(function.plain_hold(config)),
+        zero_after_seconds: zero.map(|zero| seconds(zero.after.unwrap_or(config.idle_after))),
+        warm_seconds: zero.map(|_| seconds(warm(config, function))),
     }
 }
 
 fn rule(function: &Function) -> String {
     match &function.policy.target {
+        _ if function.policy.bounds.is_static() => {
+            "static: load never changes the count".to_owned()
+        }
         Target::Community { factor } => {
             format!(
                 "more than 5 calls/s step up by {factor} % of the maximum, less bring the minimum back"
@@ -144,50 +209,144 @@ fn rule(function: &Function) -> String {
     }
 }
 
-fn formula(config: &Config, function: &Function) -> Vec<String> {
-    let Target::Load { load, target, proportion } = function.policy.target else {
-        return Vec::new();
-    };
-    let unit = match load {
-        LoadType::Rps => "calls/s",
-        LoadType::Capacity => "in flight",
-    };
-    let line = |name: &str, span: Duration| {
-        let fraction = measured(function, load, span)?;
-        let wanted = replicas_for(fraction, target, proportion);
-        let value = fraction.as_f64();
-        let span = format_duration(span);
-        Some(format!(
-            "{name} over {span}: ceil({value:.3} {unit} / ({target} × {proportion})) = {wanted}"
-        ))
-    };
-    let lines =
-        [line("stable average", config.stable_window), line("fast average", config.fast_window)];
-    lines.into_iter().flatten().collect()
+/// The rule of a function with a target, and what it wants now.
+fn wanted(config: &Config, function: &Function) -> Option<(Rule, Wanted)> {
+    let Target::Load { load, target, proportion } = function.policy.target else { return None };
+    let rule = Rule { load, target, proportion };
+    Some((rule, rule.wanted(config, function)?))
 }
 
-fn limits(config: &Config, function: &Function) -> Vec<String> {
+fn averages(config: &Config, function: &Function) -> Vec<Average> {
+    let average =
+        |window, span, value, unit| Average { window, seconds: seconds(span), value, unit };
+    if let Some((rule, wanted)) = wanted(config, function) {
+        let unit = unit(rule.load);
+        return vec![
+            average("stable", config.stable_window, wanted.stable.as_f64(), unit),
+            average("fast", config.fast_window, wanted.fast.as_f64(), unit),
+        ];
+    }
+    let rate = function.busy_rate().as_f64();
+    let community = matches!(function.policy.target, Target::Community { .. });
+    let busy = average("busy", crate::rule::BUSY_SPAN, rate, "calls/s");
+    if community { vec![busy] } else { Vec::new() }
+}
+
+fn formula(config: &Config, function: &Function) -> Vec<String> {
+    let Some((rule, wanted)) = wanted(config, function) else { return Vec::new() };
+    let line = |name: &str, span: Duration, value| {
+        let Rule { load, target, proportion } = rule;
+        let count = rule.replicas_for(value);
+        let (span, unit, value) = (format_duration(span), unit(load), value.as_f64());
+        format!("{name} over {span}: ceil({value:.3} {unit} / ({target} × {proportion})) = {count}")
+    };
+    vec![
+        line("stable average", config.stable_window, wanted.stable),
+        line("fast average", config.fast_window, wanted.fast),
+    ]
+}
+
+fn unit(load: LoadType) -> &'static str {
+    match load {
+        LoadType::Rps => "calls/s",
+        LoadType::Capacity => "in flight",
+    }
+}
+
+/// Minimum and maximum, then whatever holds the count at this moment.
+fn limits(config: &Config, now: Moment, function: &Function, last: &Last) -> Vec<String> {
     let bounds = function.policy.bounds;
-    let mut lines =
-        vec![format!("never below {} under load, never above {}", bounds.min(), bounds.max())];
+    let mut lines = Vec::new();
+    let wanted = wanted(config, function).map(|(_, wanted)| wanted.up);
+    lines.push(match wanted {
+        Some(count) if count > bounds.max() => {
+            format!("{count} wanted, the maximum {} binds", bounds.max())
+        }
+        Some(count) if count < bounds.min() => {
+            format!("{count} wanted, the minimum {} binds", bounds.min())
+        }
+        _ => format!("never below {} under load, never above {}", bounds.min(), bounds.max()),
+    });
     if bounds.is_static() {
         lines.push("static: load never changes the count".to_owned());
+        return lines;
     }
-    let down = function.policy.down_window.unwrap_or_default().max(config.stable_window);
-    lines.push(format!("down only to the highest wish of the last {}", format_duration(down)));
+    let hold = hold(config, function);
+    let wish = function.wishes.highest(now, hold);
+    lines.push(match wish.filter(|(count, _)| wanted.is_some_and(|wanted| *count > wanted)) {
+        Some((count, age)) => format!(
+            "not below {count}, wanted {} ago, for another {}",
+            span_text(age),
+            span_text(hold.saturating_sub(age))
+        ),
+        None => format!("down only to the highest wish of the last {}", format_duration(hold)),
+    });
+    let watched = function.watched(now);
+    if watched < config.stable_window && !last.desired.is_zero() {
+        let (watched, window) = (span_text(watched), span_text(config.stable_window));
+        lines.push(format!("not down before the load was seen for {window}; it was for {watched}"));
+    }
+    if last.fresh_load().is_none() {
+        lines.push("not down while the load is not known".to_owned());
+    }
+    if let Some((since, _)) = function.pending_since {
+        let (since, most) = (span_text(now.since(since)), span_text(config.start_deadline));
+        lines.push(format!("replicas are starting for {since}; not up after {most} of that"));
+    }
     lines
 }
 
+fn idle_text(
+    config: &Config,
+    now: Moment,
+    function: &Function,
+    last: &Last,
+    idleness: Idleness,
+) -> String {
+    let Some(since) = function.idle.zero_since.filter(|_| last.desired.is_zero()) else {
+        let text = idleness.to_string();
+        return if config.dry_run_idle { format!("{text} (only reported)") } else { text };
+    };
+    let zeroed = now.since(since) + function.idle.zero_before;
+    let text = format!("at zero for {}", span_text(zeroed));
+    if last.frozen.is_zero() {
+        return text;
+    }
+    let left = warm(config, function).saturating_sub(zeroed);
+    format!("{text}, frozen, removed in {}", span_text(left))
+}
+
 fn history(now: Moment, function: &Function) -> Vec<Past> {
-    let past = |record: &crate::function::Record| Past {
+    let past = |record: Record| Past {
         seconds_ago: seconds(now.since(record.at)),
         from: record.from,
         to: record.to,
-        by: record.reason.who(),
-        reason: record.reason.label(),
-        why: record.reason.to_string(),
+        by: record.reason.who().into(),
+        reason: record.reason.label().into(),
+        why: why(&record),
     };
-    function.history.iter().map(past).collect()
+    let earlier = function.earlier.as_deref().map(|(restored, earlier)| Past {
+        seconds_ago: seconds(now.since(*restored) + Duration::from_millis(earlier.age_millis)),
+        from: earlier.from,
+        to: earlier.to,
+        by: earlier.by.clone().into(),
+        reason: earlier.reason.clone().into(),
+        why: earlier.why.clone(),
+    });
+    earlier.into_iter().chain(function.history.iter().map(past)).collect()
+}
+
+/// The reason, and what the bounds or a hold made of it.
+fn why(record: &Record) -> String {
+    use crate::decision::Reason::{Burst, LoadAboveTarget, LoadBelowTarget};
+    let (to, reason) = (record.to, &record.reason);
+    match *reason {
+        LoadAboveTarget { wanted } | Burst { wanted, .. } if to < wanted => {
+            format!("{reason}; {to} is the maximum")
+        }
+        LoadBelowTarget { wanted } if to > wanted => format!("{reason}; {to} is held"),
+        _ => reason.to_string(),
+    }
 }
 
 fn seconds(span: Duration) -> f64 {

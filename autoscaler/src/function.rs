@@ -1,165 +1,214 @@
 //! What the autoscaler keeps of one function; small, and smaller while it rests.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use tidegate_core::{Load, Moment, Observation, Policy, Replicas};
+use tidegate_core::{Load, LoadType, Moment, Observation, Policy, Replicas, Target};
 
-use crate::Memory;
-use crate::decision::{Hold, Reason};
-use crate::window::Window;
+use crate::decision::Hold;
+use crate::history::History;
+use crate::memory::LastDecision;
+use crate::rule::BUSY_SPAN;
+use crate::window::{Counted, Fraction, Reading, Window};
+use crate::wishes::Wishes;
+use crate::{Config, Memory};
 
-/// Decisions kept of one function.
-pub const HISTORY: usize = 50;
-/// Wishes kept at most; a wish between two kept ones is counted as the higher of them.
-const MOST_WISHES: usize = 16;
-
-/// Longest that going to and fro makes a wish hold.
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
-/// Doublings of the hold at most.
-const MOST_FLAPS: u8 = 4;
-/// After this long going to and fro is forgotten.
-const FLAPS_FORGOTTEN: Duration = Duration::from_secs(900);
+/// A silence longer than this is a gap: nothing is known of it.
+const GAP: Duration = Duration::from_secs(5);
 
 /// One function.
 #[derive(Clone, Debug)]
 pub struct Function {
     pub policy: Policy,
-    pub window: Window,
-    /// Wishes of the past that may still hold the count up: ever lower, ever newer.
-    wishes: VecDeque<(Moment, Replicas)>,
+    revision: Option<u64>,
+    stable: Window,
+    fast: Window,
+    /// Since when load was seen without a gap.
+    watched: Option<Moment>,
+    pub wishes: Wishes,
+    pub idle: Idle,
+    /// Since when replicas are on their way and none became ready; how many were ready then.
+    pub pending_since: Option<(Moment, Replicas)>,
+    pub community: Community,
+    pub last: Option<Last>,
+    pub history: History,
+    /// What an earlier run last decided, and when that was restored.
+    pub earlier: Option<Box<(Moment, LastDecision)>>,
+}
+
+/// What the idle rule and the way to zero need.
+#[derive(Copy, Clone, Debug)]
+pub struct Idle {
     /// When something last gave the function a fresh grace.
     pub touched: Moment,
     /// Quiet time that an earlier run has seen.
     pub quiet_before: Duration,
-    /// Since when it is at zero; and what an earlier run has seen of that.
+    /// Since when it is at zero.
     pub zero_since: Option<Moment>,
+    /// Time at zero that an earlier run has seen.
     pub zero_before: Duration,
-    /// Since when replicas are on their way and none became ready.
-    pub pending_since: Option<(Moment, Replicas)>,
-    /// The rule for functions without a target has raised the count.
-    pub raised: bool,
-    /// When the rate of such a function was last above five; when its count last took a step.
-    pub busy_at: Option<Moment>,
-    pub stepped_at: Option<Moment>,
-    /// When the load last took the count down, and how often it came back up soon after.
-    down_at: Option<Moment>,
-    flaps: u8,
-    pub last: Option<Last>,
-    pub history: VecDeque<Record>,
 }
 
-/// What was seen at the last look, for the explanation.
+/// What the rule for functions without a target needs.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Community {
+    /// The rule has raised the count.
+    pub raised: bool,
+    /// When the rate was last above five.
+    pub busy: Option<Moment>,
+    /// When the count last took a step.
+    pub stepped: Option<Moment>,
+}
+
+/// What was seen at the last look.
 #[derive(Copy, Clone, Debug)]
 pub struct Last {
     pub at: Moment,
+    /// The load when it was last known, and when that was.
     pub load: Option<Load>,
+    pub known_at: Option<Moment>,
     pub desired: Replicas,
     pub ready: Replicas,
     pub pending: Replicas,
     pub draining: Replicas,
     pub frozen: Replicas,
+    /// What was decided; nothing when the count was changed.
     pub hold: Option<Hold>,
 }
 
-/// A decision of the past.
-#[derive(Copy, Clone, Debug)]
-pub struct Record {
-    pub at: Moment,
-    pub from: Replicas,
-    pub to: Replicas,
-    pub reason: Reason,
+impl Last {
+    /// The load, when it was known at this look.
+    pub fn fresh_load(&self) -> Option<&Load> {
+        self.load.as_ref().filter(|_| self.known_at == Some(self.at))
+    }
 }
 
 impl Function {
-    pub fn new(now: Moment, policy: Policy, memory: Option<&Memory>) -> Self {
-        let millis = |millis| Duration::from_millis(millis);
-        let zero = memory.and_then(|memory| memory.zero_millis);
+    pub fn new(now: Moment, policy: Policy, memory: Option<Memory>) -> Self {
+        let millis = Duration::from_millis;
+        let memory = memory.unwrap_or_default();
         Self {
             policy,
-            window: Window::default(),
-            wishes: VecDeque::new(),
-            touched: now,
-            quiet_before: memory.map_or(Duration::ZERO, |memory| millis(memory.quiet_millis)),
-            zero_since: zero.map(|_| now),
-            zero_before: zero.map_or(Duration::ZERO, millis),
+            revision: None,
+            stable: Window::default(),
+            fast: Window::default(),
+            watched: None,
+            wishes: Wishes::default(),
+            idle: Idle {
+                touched: now,
+                quiet_before: millis(memory.quiet_millis),
+                zero_since: memory.zero_millis.map(|_| now),
+                zero_before: memory.zero_millis.map_or(Duration::ZERO, millis),
+            },
             pending_since: None,
-            raised: memory.is_some_and(|memory| memory.raised),
-            busy_at: None,
-            stepped_at: None,
-            down_at: None,
-            flaps: 0,
+            community: Community { raised: memory.raised, ..Community::default() },
             last: None,
-            history: VecDeque::new(),
+            history: History::default(),
+            earlier: memory.last.map(|last| Box::new((now, last))),
         }
     }
 
-    /// A new revision: its load is not the old one's, its grace is fresh.
-    pub fn renew(&mut self, now: Moment, policy: Policy) {
-        self.policy = policy;
-        self.window.clear();
+    /// A new revision: its load is not the old one's and its grace is fresh; the count stays held.
+    pub fn renew(&mut self, now: Moment) {
+        self.forget_load();
         self.pending_since = None;
         self.touch(now);
     }
 
-    /// A look that comes late counts as one made at the last: time never goes back.
-    pub fn not_before_last(&self, now: Moment) -> Moment {
-        self.last.map_or(now, |last| now.max(last.at))
-    }
-
     /// Gives a fresh grace.
     pub fn touch(&mut self, now: Moment) {
-        self.touched = now;
-        self.quiet_before = Duration::ZERO;
+        self.idle.touched = now;
+        self.idle.quiet_before = Duration::ZERO;
     }
 
-    /// Notes a wish, which holds the count up for a while.
-    pub fn wish(&mut self, now: Moment, wanted: Replicas) {
-        while self.wishes.back().is_some_and(|(_, last)| *last <= wanted) {
-            self.wishes.pop_back();
+    /// Takes in what was seen. `load` is left out when it is missing, or older than what is known.
+    pub fn see(&mut self, config: &Config, now: Moment, seen: &Observation, load: Option<&Load>) {
+        if self.revision.replace(seen.revision).is_some_and(|known| known != seen.revision) {
+            self.renew(now);
         }
-        if self.wishes.len() >= MOST_WISHES {
-            // The lowest two become one: as high as the one, as new as the other.
-            self.wishes.back_mut().expect("there are many").0 = now;
-            return;
-        }
-        self.wishes.push_back((now, wanted));
-    }
-
-    /// The highest wish of the last `span`.
-    pub fn highest_wish(&mut self, now: Moment, span: Duration) -> Replicas {
-        while self.wishes.front().is_some_and(|(at, _)| now.since(*at) > span) {
-            self.wishes.pop_front();
-        }
-        self.wishes.front().map_or(Replicas::ZERO, |(_, wanted)| *wanted)
-    }
-
-    /// How long a wish holds the count up: the stable window or `down.window`, and twice as long each time
-    /// the count went down too early.
-    pub fn hold_span(&self, stable_window: Duration) -> Duration {
-        let span = stable_window.max(self.policy.down_window.unwrap_or_default());
-        (span * (1 << self.flaps)).min(LONGEST_HOLD.max(span))
-    }
-
-    /// The load took the count down.
-    pub fn went_down(&mut self, now: Moment) {
-        let long_ago = self.down_at.is_none_or(|at| now.since(at) > FLAPS_FORGOTTEN);
-        if long_ago {
-            self.flaps = 0;
-        }
-        self.down_at = Some(now);
-    }
-
-    /// The load took the count up; soon after going down, that was a step to and fro.
-    pub fn went_up(&mut self, now: Moment, stable_window: Duration) {
-        let soon = self.hold_span(stable_window) * 4;
-        if self.down_at.is_some_and(|at| now.since(at) < soon) {
-            self.flaps = (self.flaps + 1).min(MOST_FLAPS);
+        self.watch_starts(now, seen);
+        if let Some(load) = load {
+            self.record(config, now, load);
         }
     }
 
-    /// Keeps track of replicas that do not become ready.
-    pub fn watch_starts(&mut self, now: Moment, seen: &Observation) {
+    /// What is measured of this function, over the stable and the fast window.
+    pub fn averages(&self, config: &Config, load: LoadType) -> Option<(Fraction, Fraction)> {
+        let of = |window: &Window, span| match load {
+            LoadType::Rps => window.rate(span),
+            LoadType::Capacity => window.concurrency(span),
+        };
+        of(&self.stable, config.stable_window).zip(of(&self.fast, config.fast_window))
+    }
+
+    /// Calls a second, for the rule without a target; nothing is known to be none.
+    pub fn busy_rate(&self) -> Fraction {
+        self.stable.rate(BUSY_SPAN).unwrap_or(Fraction::ZERO)
+    }
+
+    /// Whether anything was called lately. What the fast window no longer has cannot raise the count.
+    pub fn has_load(&self, config: &Config) -> bool {
+        match self.policy.target {
+            Target::Community { .. } => self.busy_rate().of > 0,
+            Target::Load { load, .. } => {
+                self.averages(config, load).is_some_and(|(_, fast)| fast.of > 0)
+            }
+        }
+    }
+
+    /// For how long load was seen without a gap.
+    pub fn watched(&self, now: Moment) -> Duration {
+        self.watched.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// How long a wish holds the count up: the stable window or `down.window`, the longer of them.
+    pub fn plain_hold(&self, config: &Config) -> Duration {
+        config.stable_window.max(self.policy.down_window.unwrap_or_default())
+    }
+
+    /// Forgets the memory of load, which a resting function does not need.
+    pub fn rest(&mut self) {
+        self.forget_load();
+        self.wishes.clear();
+    }
+
+    /// Bytes this function takes, on the heap too.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.stable.heap_bytes()
+            + self.fast.heap_bytes()
+            + self.wishes.heap_bytes()
+            + self.history.heap_bytes()
+    }
+
+    fn forget_load(&mut self) {
+        self.stable.clear();
+        self.fast.clear();
+        self.watched = None;
+    }
+
+    fn record(&mut self, config: &Config, now: Moment, load: &Load) {
+        let known = self.last.and_then(|last| Some((last.known_at?, last.load?)));
+        let gap = known.is_some_and(|(at, _)| now.since(at) > GAP);
+        if gap || known.is_some_and(|(_, before)| began_anew(load, &before)) {
+            self.forget_load();
+        }
+        let counted = match self.policy.target {
+            // Load changes nothing: nothing is kept of it.
+            _ if self.policy.bounds.is_static() => return,
+            Target::Community { .. } => Counted::Begun,
+            Target::Load { .. } => Counted::Ended,
+        };
+        self.watched.get_or_insert(now);
+        let reading = Reading::new(now, load, counted);
+        if counted == Counted::Begun {
+            self.stable.record(reading, BUSY_SPAN);
+        } else {
+            self.stable.record(reading, config.stable_window);
+            self.fast.record(reading, config.fast_window);
+        }
+    }
+
+    fn watch_starts(&mut self, now: Moment, seen: &Observation) {
         if seen.pending.is_zero() {
             self.pending_since = None;
             return;
@@ -169,25 +218,11 @@ impl Function {
             _ => self.pending_since = Some((now, seen.ready)),
         }
     }
+}
 
-    /// Forgets the memory of load, which a resting function does not need.
-    pub fn rest(&mut self) {
-        self.window.clear();
-        self.wishes = VecDeque::new();
-    }
-
-    pub fn note(&mut self, record: Record) {
-        if self.history.len() == HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(record);
-    }
-
-    /// Bytes this function takes, on the heap too.
-    pub fn bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.window.heap_bytes()
-            + self.wishes.capacity() * size_of::<(Moment, Replicas)>()
-            + self.history.capacity() * size_of::<Record>()
-    }
+/// Whether a counter is lower than it was: the meter began anew.
+fn began_anew(load: &Load, before: &Load) -> bool {
+    load.concurrency_nanos < before.concurrency_nanos
+        || load.completed < before.completed
+        || load.started < before.started
 }

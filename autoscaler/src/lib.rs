@@ -1,17 +1,23 @@
 #![doc = include_str!("../README.md")]
 
+mod ask;
 mod autoscaler;
+mod by_target;
+mod community;
 mod config;
 mod decide;
 mod decision;
 mod explain;
 mod function;
+mod history;
 mod memory;
 mod rule;
 mod window;
+mod wishes;
+mod zero;
 
 pub use autoscaler::Autoscaler;
 pub use config::Config;
 pub use decision::{Action, Ask, Decision, Depth, Hold, Reason};
-pub use explain::{Explanation, Past};
-pub use memory::Memory;
+pub use explain::{Average, Explanation, Past, Policy};
+pub use memory::{LastDecision, Memory};

@@ -3,12 +3,16 @@
 //! `desired = ceil(load / (target × proportion))`. The count of ready replicas cancels out, so what is
 //! on its way is never asked for twice.
 
+use std::time::Duration;
+
 use tidegate_core::{Decimal, Replicas};
 
 use crate::window::Fraction;
 
 /// More calls a second than this is busy, for functions without a target.
 pub const BUSY_RATE: u128 = 5;
+/// Over this span.
+pub const BUSY_SPAN: Duration = Duration::from_secs(10);
 
 /// `ceil(load / (target × proportion))`, exact.
 pub fn replicas_for(load: Fraction, target: Decimal, proportion: Decimal) -> Replicas {

@@ -1,18 +1,16 @@
 //! The load of one function over a span: an exact average between two readings of counters that only
 //! grow, never a mean of samples.
+//!
+//! ```text
+//! span      |<------------------------------>|
+//! readings  o--o--o--o--o--o--o--o--o--o--o--o     about one in each `span / parts`
+//!           first                          last    average = (last − first) / time between
+//! ```
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tidegate_core::{Load, Moment};
-
-/// A reading, 16 bytes: microseconds and calls wrap, since only differences count.
-#[derive(Copy, Clone, Debug)]
-struct Point {
-    concurrency_micros: u64,
-    at_millis: u32,
-    completed: u32,
-}
 
 /// An amount over a time, kept as a fraction so that a boundary stays one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -23,117 +21,115 @@ pub struct Fraction {
     pub over: u128,
 }
 
-/// Readings of one function, the newest last, at most one a second but the newest.
-#[derive(Clone, Debug, Default)]
-pub struct Window {
-    points: VecDeque<Point>,
-    begun: Option<Moment>,
-    newest: Option<Moment>,
+/// Which counter is the calls of a reading.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Calls that ended.
+    Ended,
+    /// Calls that began, so that a long one counts at once.
+    Begun,
 }
 
-/// A silence longer than this is a gap: nothing is known of it.
-const GAP: Duration = Duration::from_secs(5);
-/// Shortest time that an average is over: one call in a millisecond is no thousand a second.
-const SHORTEST_MILLIS: u64 = 1000;
-/// Readings kept at most; a longer span is read less often.
-const MOST_POINTS: u64 = 32;
+/// Readings over one span, the newest last. Empty it takes no memory.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    readings: VecDeque<Reading>,
+}
 
-impl Window {
-    /// Adds a reading and forgets what has left `span`. A reading from before the newest is ignored; a
-    /// counter that went back, or a gap, starts the window anew.
-    pub fn record(&mut self, now: Moment, load: &Load, span: Duration) {
-        if self.newest.is_some_and(|newest| now < newest) {
-            return;
-        }
-        let point = Point::new(now, load);
-        let gap = self.newest.is_some_and(|newest| now.since(newest) > GAP);
-        if gap || self.points.back().is_some_and(|last| point.is_behind(last)) {
-            self.points.clear();
-        }
-        if self.points.is_empty() {
-            self.begun = Some(now);
-        }
-        self.newest = Some(now);
-        let spacing = (span.as_millis() as u64 / MOST_POINTS).max(900);
-        let len = self.points.len();
-        // The newest reading moves along until it is a whole spacing away from the one before.
-        if len >= 2 && self.points[len - 1].millis_since(&self.points[len - 2]) < spacing {
-            self.points[len - 1] = point;
-        } else {
-            self.points.push_back(point);
-        }
-        // One reading at or beyond the far end of the span stays: the average begins there.
-        while self.points.len() > 2
-            && point.millis_since(&self.points[1]) >= span.as_millis() as u64
-        {
-            self.points.pop_front();
+/// Counters at a moment, 16 bytes: time and calls wrap, since only differences count.
+#[derive(Copy, Clone, Debug)]
+pub struct Reading {
+    /// The integral of concurrency, taken back to the last whole microsecond.
+    call_nanos: u64,
+    at_micros: u32,
+    calls: u32,
+}
+
+/// Parts that a span is read in. A longer span is read less often, so that each takes as much memory.
+const PARTS: u32 = 16;
+/// Readings closer together than this are one.
+const CLOSEST: Duration = Duration::from_millis(900);
+
+impl Reading {
+    /// What the counters say at `now`.
+    pub fn new(now: Moment, load: &Load, counted: Counted) -> Self {
+        let calls = match counted {
+            Counted::Ended => load.completed,
+            Counted::Begun => load.started.max(load.completed),
+        };
+        let nanos = now.as_nanos();
+        // Time is kept in microseconds; so that a constant load stays exact, the integral is too.
+        let beyond = load.demand().saturating_mul(nanos % 1000);
+        Self {
+            call_nanos: load.concurrency_nanos.saturating_sub(beyond),
+            at_micros: (nanos / 1000) as u32,
+            calls: calls as u32,
         }
     }
 
-    /// Completed calls a second over the last `span`; `None` before there are two readings.
+    fn micros_since(&self, earlier: &Self) -> u32 {
+        self.at_micros.wrapping_sub(earlier.at_micros)
+    }
+}
+
+impl Window {
+    /// Adds a reading and forgets what has left `span`.
+    pub fn record(&mut self, reading: Reading, span: Duration) {
+        let part = micros((span / PARTS).max(CLOSEST));
+        let len = self.readings.len();
+        // The newest reading moves along until it is a whole part away from the one before.
+        let moves = len >= 2
+            && (len >= room(span)
+                || self.readings[len - 1].micros_since(&self.readings[len - 2]) < part);
+        if moves {
+            self.readings[len - 1] = reading;
+        } else {
+            if len == 0 {
+                self.readings.reserve_exact(room(span));
+            }
+            self.readings.push_back(reading);
+        }
+        // One reading at or beyond the far end of the span stays: the average begins there.
+        while self.readings.len() > 2 && reading.micros_since(&self.readings[1]) >= micros(span) {
+            self.readings.pop_front();
+        }
+    }
+
+    /// Calls a second over the last `span`; `None` before there are two readings.
     pub fn rate(&self, span: Duration) -> Option<Fraction> {
-        let (first, last) = self.ends(span)?;
-        let completed = last.completed.wrapping_sub(first.completed);
-        let millis = last.millis_since(&first).max(SHORTEST_MILLIS);
-        Some(Fraction { of: u128::from(completed) * 1000, over: u128::from(millis) })
+        let (first, last, over) = self.ends(span)?;
+        let calls = last.calls.wrapping_sub(first.calls);
+        Some(Fraction { of: u128::from(calls) * 1_000_000, over })
     }
 
     /// Average calls in flight or waiting over the last `span`; `None` before there are two readings.
     pub fn concurrency(&self, span: Duration) -> Option<Fraction> {
-        let (first, last) = self.ends(span)?;
-        let micros = last.concurrency_micros.wrapping_sub(first.concurrency_micros);
-        let millis = last.millis_since(&first).max(SHORTEST_MILLIS);
-        Some(Fraction { of: u128::from(micros), over: u128::from(millis) * 1000 })
-    }
-
-    /// Whether the window has been read for a whole `span` without a gap.
-    pub fn is_full(&self, now: Moment, span: Duration) -> bool {
-        self.begun.is_some_and(|begun| now.since(begun) >= span)
+        let (first, last, over) = self.ends(span)?;
+        let of = u128::from(last.call_nanos.saturating_sub(first.call_nanos));
+        Some(Fraction { of, over: over * 1000 })
     }
 
     /// Forgets everything, and the memory it takes.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.readings = VecDeque::new();
     }
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.points.capacity() * size_of::<Point>()
+        self.readings.capacity() * size_of::<Reading>()
     }
 
-    /// The newest reading and the one that `span` begins with.
-    fn ends(&self, span: Duration) -> Option<(Point, Point)> {
-        let last = *self.points.back()?;
-        let span = span.as_millis() as u64;
-        let mut points = self.points.iter().rev().skip(1);
-        let mut first = *points.next()?;
-        for point in points {
-            if last.millis_since(&first) >= span {
-                break;
-            }
-            first = *point;
+    /// The first and the last reading, and the microseconds that their difference is spread over.
+    ///
+    /// What was before a young window is not known and counts as nothing, so that an average is never
+    /// too high: one call in the first millisecond is no thousand a second.
+    fn ends(&self, span: Duration) -> Option<(&Reading, &Reading, u128)> {
+        let (first, last) = (self.readings.front()?, self.readings.back()?);
+        if self.readings.len() < 2 {
+            return None;
         }
-        Some((first, last))
-    }
-}
-
-impl Point {
-    fn new(at: Moment, load: &Load) -> Self {
-        Self {
-            concurrency_micros: load.concurrency_nanos / 1000,
-            at_millis: at.since_start().as_millis() as u32,
-            completed: load.completed as u32,
-        }
-    }
-
-    fn millis_since(&self, earlier: &Self) -> u64 {
-        u64::from(self.at_millis.wrapping_sub(earlier.at_millis))
-    }
-
-    /// Whether a counter is lower than it was: the meter began anew.
-    fn is_behind(&self, last: &Self) -> bool {
-        let completed = self.completed.wrapping_sub(last.completed);
-        self.concurrency_micros < last.concurrency_micros || completed > u32::MAX / 2
+        let over = last.micros_since(first).max(micros(span)).max(1);
+        Some((first, last, u128::from(over)))
     }
 }
 
@@ -146,8 +142,87 @@ impl Fraction {
         Self { of: u128::from(number), over: 1 }
     }
 
+    /// This many percent of it.
+    pub fn percent(self, percent: u32) -> Self {
+        Self { of: self.of * u128::from(percent), over: self.over * 100 }
+    }
+
     /// For display.
     pub fn as_f64(self) -> f64 {
         self.of as f64 / self.over as f64
+    }
+}
+
+/// Readings that a span needs: its parts, both ends, and one that is about to be forgotten.
+fn room(span: Duration) -> usize {
+    let parts = (span.as_millis() / CLOSEST.as_millis()).min(u128::from(PARTS));
+    parts as usize + 4
+}
+
+/// Whole microseconds; spans are at most an hour, and the wrapping clock goes round in 71 minutes.
+fn micros(span: Duration) -> u32 {
+    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HALF_MINUTE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_constant_load_is_exact_at_crooked_moments() {
+        let mut window = Window::default();
+        // Fifteen calls are open; looks come every 1.000_000_777 s, which is no whole microsecond.
+        for look in 0..200_u64 {
+            let nanos = 123 + look * 1_000_000_777;
+            let load = Load { in_flight: 15, concurrency_nanos: 15 * nanos, ..Load::default() };
+            window.record(
+                Reading::new(Moment::from_nanos(nanos), &load, Counted::Ended),
+                HALF_MINUTE,
+            );
+        }
+        let average = window.concurrency(HALF_MINUTE).expect("many readings");
+        assert_eq!(average.of, 15 * average.over);
+    }
+
+    #[test]
+    fn an_average_begins_at_the_far_end_of_its_span() {
+        let mut window = Window::default();
+        for second in 0..=100_u64 {
+            // Ten calls a second from 60 s on.
+            let load = Load { completed: second.saturating_sub(60) * 10, ..Load::default() };
+            window.record(
+                Reading::new(Moment::from_secs(second), &load, Counted::Ended),
+                HALF_MINUTE,
+            );
+        }
+        // All of the last 30 s had ten a second.
+        assert_eq!(window.rate(HALF_MINUTE).map(Fraction::as_f64), Some(10.0));
+        assert!(window.heap_bytes() <= 20 * size_of::<Reading>());
+    }
+
+    #[test]
+    fn a_young_window_never_tells_too_much() {
+        let mut window = Window::default();
+        let load = |completed| Load { completed, ..Load::default() };
+        window.record(Reading::new(Moment::from_millis(0), &load(0), Counted::Ended), HALF_MINUTE);
+        assert_eq!(window.rate(HALF_MINUTE), None);
+        window
+            .record(Reading::new(Moment::from_millis(10), &load(60), Counted::Ended), HALF_MINUTE);
+        assert_eq!(window.rate(HALF_MINUTE).map(Fraction::as_f64), Some(2.0)); // 60 in 30 s
+    }
+
+    #[test]
+    fn counters_and_time_may_wrap() {
+        let mut window = Window::default();
+        let wrap = u64::from(u32::MAX) * 1000;
+        for second in 0..40_u64 {
+            let at = Moment::from_nanos(wrap - 20_000_000_000 + second * 1_000_000_000);
+            let completed = u64::from(u32::MAX) - 100 + second * 10;
+            let load = Load { completed, ..Load::default() };
+            window.record(Reading::new(at, &load, Counted::Ended), HALF_MINUTE);
+        }
+        assert_eq!(window.rate(HALF_MINUTE).map(Fraction::as_f64), Some(10.0));
     }
 }

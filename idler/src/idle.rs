@@ -1,4 +1,7 @@
 //! The idle rule: opted in, nothing open, quiet for long enough.
+//!
+//! Only a judgement: whether the count goes to zero is the autoscaler's to say, and the gateway's gate
+//! still cancels it when a call arrives meanwhile.
 
 use std::fmt;
 use std::time::Duration;
@@ -36,6 +39,8 @@ pub enum Idleness {
     Quiet {
         /// When it will be idle if nothing comes.
         until: Moment,
+        /// How long that is from now.
+        left: Duration,
     },
     /// Idle.
     Idle {
@@ -60,7 +65,29 @@ pub fn judge(now: Moment, input: &IdleInput<'_>) -> Idleness {
     if quiet >= input.after {
         Idleness::Idle { since: quiet }
     } else {
-        Idleness::Quiet { until: now + (input.after - quiet) }
+        let left = input.after - quiet;
+        Idleness::Quiet { until: now + left, left }
+    }
+}
+
+impl Idleness {
+    /// When to judge again if nothing comes; `None` when only a call, or data, can change anything.
+    pub const fn deadline(&self) -> Option<Moment> {
+        match self {
+            Self::Quiet { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// A word for metrics: few, fixed, never built from input.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::NotOptedIn => "not_opted_in",
+            Self::Unknown => "unknown",
+            Self::Busy { .. } => "busy",
+            Self::Quiet { .. } => "quiet",
+            Self::Idle { .. } => "idle",
+        }
     }
 }
 
@@ -69,14 +96,18 @@ impl fmt::Display for Idleness {
         match self {
             Self::NotOptedIn => f.write_str("never: com.openfaas.scale.zero is not true"),
             Self::Unknown => f.write_str("not judged: the load is not known"),
+            Self::Busy { open: 1 } => f.write_str("not idle: a call is open"),
             Self::Busy { open } => write!(f, "not idle: {open} calls are open"),
-            Self::Quiet { until } => write!(f, "quiet; idle at {until} if nothing comes"),
+            Self::Quiet { left, .. } => {
+                write!(f, "quiet; goes to zero in {} if nothing comes", whole(*left))
+            }
             Self::Idle { since } => write!(f, "idle for {}", whole(*since)),
         }
     }
 }
 
-/// A duration to the second, which is what a reader wants.
+/// A duration to the second, which is what a reader wants; a part of one counts as one.
 fn whole(span: Duration) -> String {
-    format_duration(Duration::from_secs(span.as_secs()))
+    let part = u64::from(span.subsec_nanos() > 0);
+    format_duration(Duration::from_secs(span.as_secs() + part))
 }

@@ -25,7 +25,10 @@ fn input(load: &Load) -> IdleInput<'_> {
 fn idle_time_starts_at_the_end_of_the_last_call() {
     let load = ended_at(1000);
     let quiet = judge(Moment::from_secs(1299), &input(&load));
-    assert_eq!(quiet, Idleness::Quiet { until: Moment::from_secs(1300) });
+    assert_eq!(
+        quiet,
+        Idleness::Quiet { until: Moment::from_secs(1300), left: Duration::from_secs(1) }
+    );
     let idle = judge(Moment::from_secs(1300), &input(&load));
     assert_eq!(idle, Idleness::Idle { since: FIVE_MINUTES });
 }
@@ -50,7 +53,7 @@ fn a_function_that_never_was_called_gets_its_whole_grace() {
     let load = Load::default();
     let input = IdleInput { touched: Moment::from_secs(1000), ..input(&load) };
     let until = Moment::from_secs(1300);
-    assert_eq!(judge(Moment::from_secs(1001), &input), Idleness::Quiet { until });
+    assert_eq!(judge(Moment::from_secs(1001), &input).deadline(), Some(until));
     assert!(matches!(judge(until, &input), Idleness::Idle { .. }));
 }
 
@@ -59,11 +62,11 @@ fn what_an_earlier_run_saw_counts_until_the_first_call() {
     let load = Load::default();
     let restored = IdleInput { quiet_before: Duration::from_secs(200), ..input(&load) };
     let until = Moment::from_secs(100);
-    assert_eq!(judge(Moment::from_secs(1), &restored), Idleness::Quiet { until });
+    assert_eq!(judge(Moment::from_secs(1), &restored).deadline(), Some(until));
     let called = ended_at(50);
     let restored = IdleInput { quiet_before: Duration::from_secs(200), ..input(&called) };
     let until = Moment::from_secs(350);
-    assert_eq!(judge(Moment::from_secs(60), &restored), Idleness::Quiet { until });
+    assert_eq!(judge(Moment::from_secs(60), &restored).deadline(), Some(until));
 }
 
 #[test]

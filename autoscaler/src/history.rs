@@ -1,0 +1,178 @@
+//! The last decisions of one function, packed small: a hundred thousand functions each keep theirs.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tidegate_core::{Moment, Replicas};
+
+use crate::decision::Reason;
+
+/// Decisions kept of one function.
+const MOST: usize = 50;
+/// Room is made for so many more at a time.
+const GROWTH: usize = 5;
+
+/// The last decisions, oldest first. Empty it takes no memory.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    records: VecDeque<Packed>,
+}
+
+/// A decision of the past.
+#[derive(Copy, Clone, Debug, PartialEq)]
+pub struct Record {
+    pub at: Moment,
+    pub from: Replicas,
+    pub to: Replicas,
+    pub reason: Reason,
+}
+
+/// A record in 24 bytes. Counts above 65535 and numbers above 2³² are cut; they are only told.
+#[derive(Copy, Clone, Debug)]
+struct Packed {
+    at_millis: u64,
+    numbers: [u32; 2],
+    from: u16,
+    to: u16,
+    kind: u8,
+}
+
+impl History {
+    pub fn note(&mut self, record: &Record) {
+        if self.records.len() == MOST {
+            self.records.pop_front();
+        }
+        if self.records.len() == self.records.capacity() {
+            self.records.reserve_exact(GROWTH.min(MOST - self.records.len()));
+        }
+        self.records.push_back(Packed::new(record));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Record> {
+        self.records.iter().map(Packed::unpack)
+    }
+
+    pub fn last(&self) -> Option<Record> {
+        self.records.back().map(Packed::unpack)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.records.capacity() * size_of::<Packed>()
+    }
+}
+
+impl Packed {
+    fn new(record: &Record) -> Self {
+        let (kind, numbers) = pack(record.reason);
+        let count = |replicas: Replicas| u16::try_from(replicas.get()).unwrap_or(u16::MAX);
+        Self {
+            at_millis: record.at.since_start().as_millis() as u64,
+            numbers,
+            from: count(record.from),
+            to: count(record.to),
+            kind,
+        }
+    }
+
+    fn unpack(&self) -> Record {
+        Record {
+            at: Moment::from_millis(self.at_millis),
+            from: Replicas::new(u32::from(self.from)),
+            to: Replicas::new(u32::from(self.to)),
+            reason: unpack(self.kind, self.numbers),
+        }
+    }
+}
+
+fn pack(reason: Reason) -> (u8, [u32; 2]) {
+    let cut = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let millis = |since: Duration| u32::try_from(since.as_millis()).unwrap_or(u32::MAX);
+    match reason {
+        Reason::LoadAboveTarget { wanted } => (0, [wanted.get(), 0]),
+        Reason::Burst { demand, wanted } => (1, [cut(demand), wanted.get()]),
+        Reason::LoadBelowTarget { wanted } => (2, [wanted.get(), 0]),
+        Reason::Busy { rate_millis } => (3, [cut(rate_millis), 0]),
+        Reason::Calm => (4, [0, 0]),
+        Reason::Woken { waiting } => (5, [cut(waiting), 0]),
+        Reason::Idle { since } => (6, [millis(since), 0]),
+        Reason::WarmOver { since } => (7, [millis(since), 0]),
+        Reason::BelowMin => (8, [0, 0]),
+        Reason::AboveMax => (9, [0, 0]),
+        Reason::Operator { asked, given } => (10, [asked.get(), given.get()]),
+        Reason::AlertFiring => (11, [0, 0]),
+        Reason::AlertResolved => (12, [0, 0]),
+    }
+}
+
+fn unpack(kind: u8, [first, second]: [u32; 2]) -> Reason {
+    let span = Duration::from_millis(u64::from(first));
+    let (number, count) = (u64::from(first), Replicas::new(first));
+    match kind {
+        0 => Reason::LoadAboveTarget { wanted: count },
+        1 => Reason::Burst { demand: number, wanted: Replicas::new(second) },
+        2 => Reason::LoadBelowTarget { wanted: count },
+        3 => Reason::Busy { rate_millis: number },
+        4 => Reason::Calm,
+        5 => Reason::Woken { waiting: number },
+        6 => Reason::Idle { since: span },
+        7 => Reason::WarmOver { since: span },
+        8 => Reason::BelowMin,
+        9 => Reason::AboveMax,
+        10 => Reason::Operator { asked: count, given: Replicas::new(second) },
+        11 => Reason::AlertFiring,
+        _ => Reason::AlertResolved,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reasons() -> Vec<Reason> {
+        let (wanted, since) = (Replicas::new(7), Duration::from_millis(61_250));
+        vec![
+            Reason::LoadAboveTarget { wanted },
+            Reason::Burst { demand: 33, wanted },
+            Reason::LoadBelowTarget { wanted },
+            Reason::Busy { rate_millis: 5_100 },
+            Reason::Calm,
+            Reason::Woken { waiting: 10_000 },
+            Reason::Idle { since },
+            Reason::WarmOver { since },
+            Reason::BelowMin,
+            Reason::AboveMax,
+            Reason::Operator { asked: Replicas::new(50), given: wanted },
+            Reason::AlertFiring,
+            Reason::AlertResolved,
+        ]
+    }
+
+    #[test]
+    fn what_is_packed_comes_out_again() {
+        let mut history = History::default();
+        for reason in reasons() {
+            let record = Record {
+                at: Moment::from_millis(86_400_123),
+                from: Replicas::ONE,
+                to: Replicas::new(10_000),
+                reason,
+            };
+            history.note(&record);
+            assert_eq!(history.last(), Some(record));
+        }
+    }
+
+    #[test]
+    fn the_last_fifty_are_kept() {
+        let mut history = History::default();
+        for second in 0..120 {
+            let at = Moment::from_secs(second);
+            let reason = Reason::Calm;
+            history.note(&Record { at, from: Replicas::ONE, to: Replicas::ONE, reason });
+        }
+        let kept: Vec<u64> = history.iter().map(|record| record.at.whole_seconds()).collect();
+        assert_eq!(kept, (70..120).collect::<Vec<_>>());
+        assert_eq!(history.heap_bytes(), 50 * 24);
+    }
+}

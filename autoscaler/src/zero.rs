@@ -1,0 +1,86 @@
+//! The way to zero, what happens there, and the way back.
+//!
+//! ```text
+//! running ──idle──► frozen ──warm time over──► removed
+//!    ▲                 │                          │
+//!    └─────────────── a call waits ───────────────┘
+//! ```
+
+use std::time::Duration;
+
+use tidegate_core::{Load, Moment, Replicas};
+use tidegate_idler::{IdleInput, Idleness, judge};
+
+use crate::Config;
+use crate::by_target::asked_by_calls;
+use crate::decide::{Look, scale};
+use crate::decision::{Action, Decision, Depth, Hold, Reason};
+use crate::function::Function;
+
+/// At zero only a waiting call raises the count: a zero made by hand is not undone by a rule.
+pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
+    let since = *function.idle.zero_since.get_or_insert(look.now);
+    // Calls that are still served finish on replicas that are on their way out; they ask for none. A
+    // look that came late may still tell of one that waits: waking too often is the lesser harm.
+    let waiting = look.seen.load.as_ref().map_or(0, |load| load.waiting);
+    if waiting > 0 {
+        return wake(look, function, waiting);
+    }
+    function.rest();
+    let zeroed = look.now.since(since) + function.idle.zero_before;
+    let warm = warm(look.config, function);
+    let stay = Action::Stay(Hold::AtZero);
+    if look.seen.frozen.is_zero() {
+        return Decision { action: stay, look_again: None };
+    }
+    if zeroed < warm {
+        return Decision { action: stay, look_again: Some(look.now + (warm - zeroed)) };
+    }
+    look.soon(scale(Replicas::ZERO, Reason::WarmOver { since: zeroed }))
+}
+
+/// A waking function gets its minimum, or what a burst fills. Nothing delays or limits this.
+pub fn wake(look: &Look<'_>, function: &mut Function, waiting: u64) -> Decision {
+    let bounds = function.policy.bounds;
+    let to = bounds.clamp(asked_by_calls(look, function, waiting).unwrap_or(bounds.min()));
+    function.touch(look.now);
+    function.community.raised = to > bounds.min();
+    let hold = function.plain_hold(look.config);
+    function.wishes.note(look.now, to, hold);
+    look.soon(scale(to, Reason::Woken { waiting }))
+}
+
+/// Idle for long enough: to zero, frozen first where that can be and is wanted.
+pub fn go(look: &Look<'_>, function: &mut Function, since: Duration) -> Action {
+    let warm = warm(look.config, function);
+    let depth = if warm.is_zero() { Depth::Removed } else { Depth::Frozen };
+    function.idle.zero_since = Some(look.now);
+    function.community.raised = false;
+    Action::Scale { to: Replicas::ZERO, depth, reason: Reason::Idle { since } }
+}
+
+/// What the idle rule says.
+pub fn idleness(
+    config: &Config,
+    function: &Function,
+    now: Moment,
+    load: Option<&Load>,
+) -> Idleness {
+    let zero = function.policy.zero;
+    let input = IdleInput {
+        opted_in: zero.is_some(),
+        after: zero.and_then(|zero| zero.after).unwrap_or(config.idle_after),
+        load,
+        touched: function.idle.touched,
+        quiet_before: function.idle.quiet_before,
+    };
+    judge(now, &input)
+}
+
+/// How long replicas stay frozen at zero.
+pub fn warm(config: &Config, function: &Function) -> Duration {
+    if !config.can_freeze {
+        return Duration::ZERO;
+    }
+    function.policy.zero.and_then(|zero| zero.warm).unwrap_or(config.warm)
+}

@@ -69,7 +69,10 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let message = format!("{failed} of {} checks failed", checks.len());
         return Err(Failure::new(Exit::Check, message));
     }
-    context.output.next(if running { "tidegate list" } else { "tidegate up" });
+    match running {
+        true => context.next("tidegate list"),
+        false => context.output.next("tidegate up"),
+    }
     Ok(())
 }
 

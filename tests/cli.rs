@@ -132,11 +132,13 @@ fn list_prints_a_table_json_or_bare_names() {
     assert!(table.out.contains("\ncat           2         2     12  cat\n"), "{}", table.out);
     assert!(table.err.contains("next: tidegate describe cat"));
     assert_eq!(run(&fake, &["list", "-o", "json"]).success().json()[1]["name"], "nap");
+    let elsewhere = run(&fake, &["list", "-g", &fake.url()]).success();
+    assert!(elsewhere.err.contains(&format!("next: tidegate describe cat -g {}", fake.url())));
     let bare = run(&fake, &["list", "-q", "-n", "other"]).success();
     assert_eq!((bare.out.as_str(), bare.err.as_str()), ("cat\nnap\n", ""));
     let lines = fake.lines();
     assert_eq!(lines[0], "GET /system/functions");
-    assert_eq!(lines[2], "GET /system/functions?namespace=other");
+    assert_eq!(lines[3], "GET /system/functions?namespace=other");
     assert_eq!(fake.seen()[0].header("authorization"), "Basic YWRtaW46c2VjcmV0");
 }
 

@@ -119,6 +119,14 @@ impl Context {
         function.to_string()
     }
 
+    /// Names a useful next command, at the same gateway.
+    pub fn next(&self, command: &str) {
+        match &self.global.gateway {
+            Some(url) => self.output.next(&format!("{command} -g {url}")),
+            None => self.output.next(command),
+        }
+    }
+
     /// Says what helps when a function was not found.
     pub fn not_deployed(failure: Failure) -> Failure {
         match failure.exit {

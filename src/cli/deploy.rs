@@ -84,7 +84,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         return context.output.json(&deployed);
     }
     if let Some(first) = plan.functions.first() {
-        context.output.next(&format!("tidegate invoke {}", Context::spoken(&first.function)));
+        context.next(&format!("tidegate invoke {}", Context::spoken(&first.function)));
     }
     Ok(())
 }
@@ -182,7 +182,9 @@ fn helped(failure: Failure, chosen: &Chosen) -> Failure {
     }
     match chosen.deployment.secrets.first() {
         Some(secret) => {
-            failure.help(format!("if a secret is missing: tidegate secret create {secret} < FILE"))
+            let namespace = chosen.function.namespace();
+            let command = format!("tidegate secret create {secret} -n {namespace} < FILE");
+            failure.help(format!("if a secret is missing: {command}"))
         }
         None => failure.help("mend what the gateway names; functions before this one are deployed"),
     }

@@ -35,8 +35,8 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     })?;
     context.output.fields(&fields(&gateway, &function, &status))?;
     print_replicas(context, &status.replica_status)?;
-    context.output.next(&format!("tidegate logs {spoken}"));
-    context.output.next(&format!("tidegate explain {spoken}"));
+    context.next(&format!("tidegate logs {spoken}"));
+    context.next(&format!("tidegate explain {spoken}"));
     Ok(())
 }
 

@@ -74,7 +74,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     })?;
     context.output.fields(&told.fields())?;
     print_decisions(context, &told.decisions, args.last)?;
-    context.output.next(&format!("tidegate describe {spoken}"));
+    context.next(&format!("tidegate describe {spoken}"));
     Ok(())
 }
 

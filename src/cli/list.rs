@@ -56,8 +56,8 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         functions.iter().map(|function| row(function, args.verbose)).collect();
     context.output.table(&columns, &rows)?;
     match functions.first() {
-        Some(first) => context.output.next(&format!("tidegate describe {}", spoken(first))),
-        None => context.output.next("tidegate deploy -f stack.yml"),
+        Some(first) => context.next(&format!("tidegate describe {}", spoken(first))),
+        None => context.next("tidegate deploy -f stack.yml"),
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
     let spoken = Context::spoken(&function);
     context.output.done("Asked", &format!("for {} of {spoken}", replicas(args.replicas)));
-    context.output.next(&format!("tidegate describe {spoken}"));
+    context.next(&format!("tidegate describe {spoken}"));
     Ok(())
 }
 

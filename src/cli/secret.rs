@@ -90,9 +90,7 @@ async fn create(context: &Context, args: &ValueArgs, replace: bool) -> Result<()
     }
     answer.success(&format!("keep secret {name}"))?;
     context.output.done("Kept", &format!("secret {name}"));
-    context.output.next(&format!(
-        "tidegate deploy --secret {name} …; the function reads /var/openfaas/secrets/{name}"
-    ));
+    context.next(&format!("tidegate deploy -f stack.yml --secret {name}"));
     Ok(())
 }
 

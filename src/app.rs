@@ -170,6 +170,5 @@ fn autoscaler_config(config: &Config, can_freeze: bool) -> AutoscalerConfig {
         dry_run_idle: config.dry_run_idle,
         start_deadline: config.start_deadline,
         can_freeze,
-        ..AutoscalerConfig::default()
     }
 }

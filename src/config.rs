@@ -271,7 +271,10 @@ mod tests {
     fn every_known_name_is_documented() {
         let documented = include_str!("../docs/configuration.md");
         for name in KNOWN {
-            assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/configuration.md");
+            assert!(
+                documented.contains(&format!("`{name}`")),
+                "{name} is not in docs/configuration.md"
+            );
         }
     }
 }

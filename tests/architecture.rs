@@ -13,10 +13,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("tidegate-api", &["tidegate-core"]),
     ("tidegate-provider", &["tidegate-core"]),
     ("tidegate-watchdog", &["tidegate-core"]),
-    (
-        "tidegate-provider-process",
-        &["tidegate-core", "tidegate-provider", "tidegate-watchdog"],
-    ),
+    ("tidegate-provider-process", &["tidegate-core", "tidegate-provider", "tidegate-watchdog"]),
     ("tidegate-gateway", &["tidegate-core", "tidegate-api", "tidegate-provider"]),
     (
         "tidegate",
@@ -59,7 +56,11 @@ fn read(package: &Value) -> (String, Crate) {
         if dependency["kind"].is_null() {
             let name = dependency["name"].as_str().expect("a name").to_owned();
             let optional = dependency["optional"].as_bool().unwrap_or(false);
-            if optional { found.optional.insert(name) } else { found.normal.insert(name) };
+            if optional {
+                found.optional.insert(name)
+            } else {
+                found.normal.insert(name)
+            };
         }
     }
     (package["name"].as_str().expect("a name").to_owned(), found)
@@ -69,18 +70,27 @@ fn read(package: &Value) -> (String, Crate) {
 fn crates_depend_only_along_the_arrows() {
     let arrows: BTreeMap<_, _> = ARROWS.into_iter().collect();
     for (name, found) in crates() {
-        let allowed = arrows.get(name.as_str()).unwrap_or_else(|| panic!("{name} has no arrows: add it here and to docs/architecture.md"));
+        let allowed = arrows.get(name.as_str()).unwrap_or_else(|| {
+            panic!("{name} has no arrows: add it here and to docs/architecture.md")
+        });
         for dependency in found.normal.iter().filter(|name| name.starts_with("tidegate")) {
-            assert!(allowed.contains(&dependency.as_str()), "{name} may not depend on {dependency}");
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} may not depend on {dependency}"
+            );
         }
     }
 }
 
 #[test]
 fn deciding_crates_list_nothing_that_acts() {
-    for (name, found) in crates().into_iter().filter(|(name, _)| DECIDING.contains(&name.as_str())) {
+    for (name, found) in crates().into_iter().filter(|(name, _)| DECIDING.contains(&name.as_str()))
+    {
         for dependency in found.normal.iter().filter(|name| !name.starts_with("tidegate")) {
-            assert!(DECIDING_MAY_LIST.contains(&dependency.as_str()), "{name} decides and may not list {dependency}");
+            assert!(
+                DECIDING_MAY_LIST.contains(&dependency.as_str()),
+                "{name} decides and may not list {dependency}"
+            );
         }
         assert!(found.optional.is_empty(), "{name} decides and has no optional parts");
     }

@@ -15,7 +15,8 @@ use serde_json::json;
 use support::{PATIENCE, Start, Tidegate};
 
 fn sleeper(name: &str, more: &[(&str, &str)]) -> serde_json::Value {
-    let labels: serde_json::Map<String, serde_json::Value> = more.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+    let labels: serde_json::Map<String, serde_json::Value> =
+        more.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
     let script = support::functions().join("long.py");
     json!({
         "service": name, "image": "none",
@@ -56,7 +57,9 @@ async fn no_call_fails_in_100_000_while_the_count_changes_at_random() {
     let left = Arc::new(AtomicU64::new(100_000));
     let failed = Arc::new(AtomicU64::new(0));
     let done = Arc::new(AtomicBool::new(false));
-    let callers: Vec<_> = (0..16).map(|_| tokio::spawn(caller(tidegate.clone(), left.clone(), failed.clone()))).collect();
+    let callers: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(caller(tidegate.clone(), left.clone(), failed.clone())))
+        .collect();
     let scaler = tokio::spawn(scale_at_random(tidegate.clone(), done.clone()));
     for caller in callers {
         caller.await.expect("a caller ends");
@@ -68,10 +71,18 @@ async fn no_call_fails_in_100_000_while_the_count_changes_at_random() {
 }
 
 async fn caller(tidegate: Arc<Tidegate>, left: Arc<AtomicU64>, failed: Arc<AtomicU64>) {
-    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+    while left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+        .is_ok()
+    {
         let response = tidegate.call("busy", "x").await;
         if response.status() != StatusCode::OK && failed.fetch_add(1, Ordering::Relaxed) < 5 {
-            eprintln!("failed: {} {:?} {:?}", response.status(), response.headers(), response.body());
+            eprintln!(
+                "failed: {} {:?} {:?}",
+                response.status(),
+                response.headers(),
+                response.body()
+            );
         }
     }
 }
@@ -91,8 +102,14 @@ async fn scale_at_random(tidegate: Arc<Tidegate>, done: Arc<AtomicBool>) -> u32 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_call_and_an_open_websocket_survive_an_idle_period_and_a_scale_down() {
-    let tidegate = Arc::new(Start::new().var("TIDEGATE_STABLE_WINDOW", "3s").var("TIDEGATE_FAST_WINDOW", "1s").start());
-    let labels = [("com.openfaas.scale.zero", "true"), ("com.openfaas.scale.zero-duration", "2s"), ("com.openfaas.scale.max", "4")];
+    let tidegate = Arc::new(
+        Start::new().var("TIDEGATE_STABLE_WINDOW", "3s").var("TIDEGATE_FAST_WINDOW", "1s").start(),
+    );
+    let labels = [
+        ("com.openfaas.scale.zero", "true"),
+        ("com.openfaas.scale.zero-duration", "2s"),
+        ("com.openfaas.scale.max", "4"),
+    ];
     tidegate.deploy(sleeper("long", &labels)).await;
     ready(&tidegate, "long", 1).await;
     tidegate.scale("long", 4).await;
@@ -107,20 +124,39 @@ async fn a_long_call_and_an_open_websocket_survive_an_idle_period_and_a_scale_do
     let ws_url = format!("{}/function/long/ws", tidegate.url.replace("http://", "ws://"));
     let (mut socket, _) = tokio_tungstenite::connect_async(ws_url).await.expect("upgraded");
     socket.send("before".into()).await.expect("sent");
-    assert_eq!(socket.next().await.expect("open").expect("echoed").into_text().expect("text").as_str(), "before");
+    assert_eq!(
+        socket.next().await.expect("open").expect("echoed").into_text().expect("text").as_str(),
+        "before"
+    );
     tidegate.scale("long", 1).await;
     tidegate.wait_for_counts("long", "one wanted", PATIENCE, |wanted, _| wanted == 1).await;
-    assert_eq!(call.await.expect("the call ends"), StatusCode::OK, "after 60 s, past idle time and scale-down");
+    assert_eq!(
+        call.await.expect("the call ends"),
+        StatusCode::OK,
+        "after 60 s, past idle time and scale-down"
+    );
     socket.send("after".into()).await.expect("sent");
-    assert_eq!(socket.next().await.expect("open").expect("echoed").into_text().expect("text").as_str(), "after");
+    assert_eq!(
+        socket.next().await.expect("open").expect("echoed").into_text().expect("text").as_str(),
+        "after"
+    );
     socket.close(None).await.expect("closed");
-    tidegate.wait_for_counts("long", "zero at last", PATIENCE, |wanted, ready| wanted == 0 && ready == 0).await;
+    tidegate
+        .wait_for_counts("long", "zero at last", PATIENCE, |wanted, ready| {
+            wanted == 0 && ready == 0
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killing_a_replica_fails_only_its_calls_with_502_and_it_is_replaced() {
     let tidegate = Arc::new(Start::new().start());
-    tidegate.deploy(sleeper("victim", &[("com.openfaas.scale.min", "2"), ("com.openfaas.scale.max", "2")])).await;
+    tidegate
+        .deploy(sleeper(
+            "victim",
+            &[("com.openfaas.scale.min", "2"), ("com.openfaas.scale.max", "2")],
+        ))
+        .await;
     ready(&tidegate, "victim", 2).await;
     let calls: Vec<_> = (0..10)
         .map(|_| {
@@ -132,7 +168,8 @@ async fn killing_a_replica_fails_only_its_calls_with_502_and_it_is_replaced() {
             })
         })
         .collect();
-    let in_flight = r#"gateway_function_invocation_inflight{function_name="victim.openfaas-fn"} 10"#;
+    let in_flight =
+        r#"gateway_function_invocation_inflight{function_name="victim.openfaas-fn"} 10"#;
     wait_for_metric(&tidegate, in_flight).await;
     let watchdog = watchdogs(&tidegate.state).into_iter().next().expect("a replica runs");
     kill_process(Pid::from_raw(watchdog).expect("a pid"), Signal::KILL).expect("it was there");
@@ -145,7 +182,14 @@ async fn killing_a_replica_fails_only_its_calls_with_502_and_it_is_replaced() {
     assert_eq!((broken, fine), (5, 5), "{statuses:?}");
     ready(&tidegate, "victim", 2).await;
     let status = tidegate.describe("victim").await;
-    assert!(status["replicaStates"].as_array().expect("states").iter().any(|state| state["restarts"].as_u64() > Some(0)), "{status:#}");
+    assert!(
+        status["replicaStates"]
+            .as_array()
+            .expect("states")
+            .iter()
+            .any(|state| state["restarts"].as_u64() > Some(0)),
+        "{status:#}"
+    );
 }
 
 /// Replica processes that are watchdogs, not the functions below them.
@@ -202,7 +246,9 @@ async fn no_call_fails_in_10_000_across_a_graceful_restart() {
     let left = Arc::new(AtomicU64::new(10_000));
     let failed = Arc::new(AtomicU64::new(0));
     let url = format!("{}/function/steady", tidegate.url);
-    let callers: Vec<_> = (0..8).map(|_| tokio::spawn(stubborn_caller(url.clone(), left.clone(), failed.clone()))).collect();
+    let callers: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(stubborn_caller(url.clone(), left.clone(), failed.clone())))
+        .collect();
     while left.load(Ordering::Relaxed) > 7_000 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -219,8 +265,12 @@ async fn no_call_fails_in_10_000_across_a_graceful_restart() {
 /// that breaks after the request was accepted, is a failure.
 async fn stubborn_caller(url: String, left: Arc<AtomicU64>, failed: Arc<AtomicU64>) {
     use http_body_util::{BodyExt, Full};
-    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new()).build_http::<Full<bytes::Bytes>>();
-    while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .build_http::<Full<bytes::Bytes>>();
+    while left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+        .is_ok()
+    {
         loop {
             let request = http::Request::post(&url).body(Full::from("x")).expect("a good request");
             match client.request(request).await {
@@ -235,7 +285,9 @@ async fn stubborn_caller(url: String, left: Arc<AtomicU64>, failed: Arc<AtomicU6
                     failed.fetch_add(1, Ordering::Relaxed);
                     break;
                 }
-                Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) if error.is_connect() => {
+                    tokio::time::sleep(Duration::from_millis(10)).await
+                }
                 Err(error) => {
                     eprintln!("failed: {error:?}");
                     failed.fetch_add(1, Ordering::Relaxed);

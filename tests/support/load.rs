@@ -18,7 +18,8 @@ pub struct Hey(Child);
 
 impl Hey {
     pub fn start(args: &[&str]) -> Self {
-        let child = Command::new("hey").args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let child =
+            Command::new("hey").args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         Self(child.expect("hey is installed"))
     }
 
@@ -81,7 +82,12 @@ impl Prometheus {
     }
 
     /// The value of an instant query's first row, once there is one that fits.
-    pub async fn wait_for(&self, query: &str, patience: Duration, good: impl Fn(f64) -> bool) -> f64 {
+    pub async fn wait_for(
+        &self,
+        query: &str,
+        patience: Duration,
+        good: impl Fn(f64) -> bool,
+    ) -> f64 {
         let deadline = Instant::now() + patience;
         let mut last = None;
         while Instant::now() < deadline {

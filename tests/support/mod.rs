@@ -65,7 +65,8 @@ impl Start {
     /// Starts the program and waits until it says where it listens.
     pub fn start(self) -> Tidegate {
         let folder = self.state.is_none().then(|| tempfile::tempdir().expect("a folder"));
-        let state = self.state.unwrap_or_else(|| folder.as_ref().expect("made above").path().join("state"));
+        let state =
+            self.state.unwrap_or_else(|| folder.as_ref().expect("made above").path().join("state"));
         let work = state.with_extension("work");
         std::fs::create_dir_all(&work).expect("a work folder");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
@@ -78,10 +79,15 @@ impl Start {
         if let Some(stack) = &self.stack {
             command.arg("-f").arg(stack);
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("tidegate starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("tidegate starts");
         let stdout = child.stdout.take().expect("piped");
         let (url, metrics_url) = announced(stdout);
-        let password = std::fs::read_to_string(state.join("password")).unwrap_or_default().trim().to_owned();
+        let password =
+            std::fs::read_to_string(state.join("password")).unwrap_or_default().trim().to_owned();
         let http = Client::builder(TokioExecutor::new()).build_http();
         Tidegate { child: Some(child), state, _folder: folder, url, metrics_url, password, http }
     }
@@ -92,7 +98,8 @@ fn announced(stdout: std::process::ChildStdout) -> (String, String) {
     let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let address = |name: &str| line.trim().strip_prefix(name).map(|rest| rest.trim().to_owned());
+            let address =
+                |name: &str| line.trim().strip_prefix(name).map(|rest| rest.trim().to_owned());
             if let Some(url) = address("API ").or_else(|| address("Metrics ")) {
                 // The story may have given up already.
                 let _ = tell.send(url);
@@ -147,7 +154,12 @@ impl Tidegate {
         Response::from_parts(head, body)
     }
 
-    pub fn request(&self, method: Method, path: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
+    pub fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Request<Full<Bytes>> {
         let login = STANDARD.encode(format!("admin:{}", self.password));
         Request::builder()
             .method(method)
@@ -158,7 +170,8 @@ impl Tidegate {
     }
 
     pub async fn call(&self, function: &str, body: &str) -> Response<Bytes> {
-        self.send(self.request(Method::POST, &format!("/function/{function}"), body.to_owned())).await
+        self.send(self.request(Method::POST, &format!("/function/{function}"), body.to_owned()))
+            .await
     }
 
     pub async fn json(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
@@ -175,7 +188,8 @@ impl Tidegate {
     }
 
     pub async fn describe(&self, function: &str) -> Value {
-        let (status, body) = self.json(Method::GET, &format!("/system/function/{function}"), Value::Null).await;
+        let (status, body) =
+            self.json(Method::GET, &format!("/system/function/{function}"), Value::Null).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         body
     }
@@ -183,10 +197,19 @@ impl Tidegate {
     /// Wanted and ready replicas.
     pub async fn counts(&self, function: &str) -> (u64, u64) {
         let status = self.describe(function).await;
-        (status["replicas"].as_u64().unwrap_or(0), status["availableReplicas"].as_u64().unwrap_or(0))
+        (
+            status["replicas"].as_u64().unwrap_or(0),
+            status["availableReplicas"].as_u64().unwrap_or(0),
+        )
     }
 
-    pub async fn wait_for_counts(&self, function: &str, what: &str, patience: Duration, good: impl Fn(u64, u64) -> bool) -> (u64, u64) {
+    pub async fn wait_for_counts(
+        &self,
+        function: &str,
+        what: &str,
+        patience: Duration,
+        good: impl Fn(u64, u64) -> bool,
+    ) -> (u64, u64) {
         let deadline = Instant::now() + patience;
         loop {
             let (wanted, ready) = self.counts(function).await;
@@ -194,8 +217,12 @@ impl Tidegate {
                 return (wanted, ready);
             }
             if Instant::now() > deadline {
-                let (_, why) = self.json(Method::GET, &format!("/system/scaling/{function}"), Value::Null).await;
-                panic!("{function}: {what} did not happen; {wanted} wanted, {ready} ready; {why:#}");
+                let (_, why) = self
+                    .json(Method::GET, &format!("/system/scaling/{function}"), Value::Null)
+                    .await;
+                panic!(
+                    "{function}: {what} did not happen; {wanted} wanted, {ready} ready; {why:#}"
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -203,12 +230,14 @@ impl Tidegate {
 
     pub async fn scale(&self, function: &str, replicas: u32) {
         let body = json!({"serviceName": function, "replicas": replicas});
-        let (status, body) = self.json(Method::POST, &format!("/system/scale-function/{function}"), body).await;
+        let (status, body) =
+            self.json(Method::POST, &format!("/system/scale-function/{function}"), body).await;
         assert_eq!(status, StatusCode::ACCEPTED, "{body}");
     }
 
     pub async fn metrics(&self) -> String {
-        let request = Request::get(&self.metrics_url).body(Full::default()).expect("a good request");
+        let request =
+            Request::get(&self.metrics_url).body(Full::default()).expect("a good request");
         String::from_utf8(self.send(request).await.into_body().to_vec()).expect("text")
     }
 }
@@ -224,7 +253,10 @@ impl Drop for Tidegate {
 
 /// Whether `tool` is there; a story that must skip says so in the run's list of what was skipped.
 pub fn have(tool: &str, story: &str) -> bool {
-    let found = std::env::var("PATH").unwrap_or_default().split(':').any(|folder| Path::new(folder).join(tool).exists());
+    let found = std::env::var("PATH")
+        .unwrap_or_default()
+        .split(':')
+        .any(|folder| Path::new(folder).join(tool).exists());
     if !found {
         let line = format!("{story}: {tool} is not installed (make deps-test)\n");
         if let Ok(path) = std::env::var("TIDEGATE_TEST_SKIPS") {

@@ -92,7 +92,7 @@ impl ScaleLoop {
     ) -> Option<(Call, ScaleTo)> {
         let from = entry.desired();
         let planned = if to.is_zero() {
-            self.to_zero(entry, from, depth, reason)
+            self.fall_to_zero(entry, from, depth, reason)
         } else if to > from {
             Some(up(entry, from, to))
         } else {
@@ -105,7 +105,7 @@ impl ScaleLoop {
         planned
     }
 
-    fn to_zero(
+    fn fall_to_zero(
         &mut self,
         entry: &Arc<Entry>,
         from: Replicas,

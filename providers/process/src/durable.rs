@@ -51,10 +51,10 @@ pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        if let Ok(name) = entry?.file_name().into_string() {
-            if !name.ends_with(ASIDE) {
-                names.push(name);
-            }
+        if let Ok(name) = entry?.file_name().into_string()
+            && !name.ends_with(ASIDE)
+        {
+            names.push(name);
         }
     }
     names.sort_unstable();

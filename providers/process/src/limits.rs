@@ -58,7 +58,7 @@ impl Limits {
             let bytes = Some(memory.max(LEAST_RLIMIT));
             let limit = Rlimit { current: bytes, maximum: bytes };
             for process in crate::procfs::family(root) {
-                if let Err(failure) = prlimit(Some(process), Resource::Data, limit.clone()) {
+                if let Err(failure) = prlimit(Some(process), Resource::Data, limit) {
                     note = format!("memory limit is not applied: {failure}");
                 }
             }

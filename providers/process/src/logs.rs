@@ -173,9 +173,11 @@ impl Log {
     fn add(&self, chunk: &mut Vec<u8>, at: SystemTime, origin: Origin, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let text = String::from_utf8_lossy(line);
-        if origin == Origin::Err && !text.trim().is_empty() {
+        if origin == Origin::Err
+            && let Some(error) = said_by_function(&text)
+        {
             let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = text.trim().chars().take(LONGEST_DETAIL).collect();
+            *last = error.chars().take(LONGEST_DETAIL).collect();
         }
         let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
         chunk.extend(format!("{at} {} {text}\n", origin.label()).into_bytes());
@@ -194,11 +196,12 @@ impl LogFile {
     /// Whether the file was turned over. A full disk loses lines, not the replica.
     fn write(&mut self, chunk: &[u8]) -> bool {
         let turn_over = self.written > 0 && self.written + chunk.len() as u64 > self.limit;
-        if turn_over && fs::rename(&self.path, self.path.with_extension("log.1")).is_ok() {
-            if let Ok(file) = append(&self.path) {
-                self.file = file;
-                self.written = 0;
-            }
+        if turn_over
+            && fs::rename(&self.path, self.path.with_extension(&OLDER[1..])).is_ok()
+            && let Ok(file) = append(&self.path)
+        {
+            self.file = file;
+            self.written = 0;
         }
         if self.file.write_all(chunk).is_ok() {
             self.written += chunk.len() as u64;
@@ -215,6 +218,21 @@ impl Origin {
             Self::Provider => "tidegate",
         }
     }
+}
+
+/// What the function itself said in a line of the watchdog's standard error; the watchdog's own lines begin
+/// with a time, and what it passes on is then marked.
+fn said_by_function(line: &str) -> Option<&str> {
+    const STAMP: usize = "2006/01/02 15:04:05 ".len();
+    let stamped = |stamp: &str| {
+        stamp.bytes().all(|byte| byte.is_ascii_digit() || b"/: ".contains(&byte))
+            && stamp.contains('/')
+    };
+    let text = match line.split_at_checked(STAMP) {
+        Some((stamp, rest)) if stamped(stamp) => rest.strip_prefix("stderr: ")?,
+        _ => line,
+    };
+    Some(text.trim()).filter(|text| !text.is_empty())
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -252,4 +270,24 @@ pub(crate) fn prune(folder: &Path, lives: impl Fn(&str) -> bool, keeps: usize) {
     // Only empty folders go.
     let _ = fs::remove_dir(folder);
     let _ = folder.parent().map(fs::remove_dir);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_watchdog_says_itself_is_no_error_of_the_function() {
+        let stamp = "2026/11/21 06:07:10 ";
+        assert_eq!(said_by_function(&format!("{stamp}Listening on port: 8080")), None);
+        assert_eq!(
+            said_by_function(&format!("{stamp}stderr: no such table\r")),
+            Some("no such table")
+        );
+        assert_eq!(
+            said_by_function("Traceback (most recent call last):"),
+            Some("Traceback (most recent call last):")
+        );
+        assert_eq!(said_by_function("  "), None);
+    }
 }

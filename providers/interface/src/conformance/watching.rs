@@ -17,10 +17,10 @@ async fn until(
     fits: impl Fn(&FunctionStatus) -> bool,
 ) -> FunctionStatus {
     loop {
-        if let Change::Function(status) = next(stage, watch).await {
-            if fits(&status) {
-                return status;
-            }
+        if let Change::Function(status) = next(stage, watch).await
+            && fits(&status)
+        {
+            return status;
         }
     }
 }

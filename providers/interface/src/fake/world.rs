@@ -117,7 +117,7 @@ impl World {
         let wanted = function.desired.get() as usize;
         let (current, serving) = (function.current.clone(), function.serving().clone());
         if wanted == 0 {
-            function.to_zero();
+            function.sleep();
             return;
         }
         let known = [current.number, serving.number];
@@ -184,7 +184,7 @@ impl Function {
         self.previous.as_ref().filter(|_| bad).unwrap_or(&self.current)
     }
 
-    fn to_zero(&mut self) {
+    fn sleep(&mut self) {
         self.previous = None;
         let current = self.current.number;
         let keeps = |phase: Phase| matches!(phase, Phase::Ready | Phase::Frozen);

@@ -115,10 +115,10 @@ impl Reader {
     /// The next lines; none when all there is has been read.
     fn batch(&mut self, files: u64) -> VecDeque<LogLine> {
         self.find_files(files);
-        if std::mem::take(&mut self.first) {
-            if let Some(tail) = self.query.tail {
-                return self.tail(tail);
-            }
+        if std::mem::take(&mut self.first)
+            && let Some(tail) = self.query.tail
+        {
+            return self.tail(tail);
         }
         (0..BATCH).map_while(|_| self.line()).collect()
     }

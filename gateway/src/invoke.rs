@@ -14,26 +14,19 @@ use crate::body::Body;
 use crate::call::Call;
 use crate::entry::Waited;
 use crate::error::InvokeError;
-use crate::headers::{self, Ids};
+use crate::headers::{self, Forwarding, Ids};
 use crate::proxy::Download;
 use crate::replica::Handle;
 use crate::room::Place;
 use crate::server::Client;
 use crate::splice::splice;
 use crate::upstream::{
-    ConnectError, Exchange, ExchangeError, Fault, Framing, Head, Target, Upload,
+    ConnectError, Exchange, ExchangeError, Fault, Framing, Head, Outbound, Target, Upload,
 };
 use crate::{Entry, Gateway};
 
 /// Where functions are called.
 pub(crate) const PREFIX: &str = "/function/";
-
-/// A request on its way to whichever replica takes it.
-struct Outbound<'a> {
-    method: &'a Method,
-    target: Target<'a>,
-    headers: &'a http::HeaderMap,
-}
 
 /// Why one attempt failed.
 enum Attempt {
@@ -113,15 +106,15 @@ impl Gateway {
     ) -> Result<(Head, Exchange, Waited, Option<OnUpgrade>), InvokeError> {
         let upgrade =
             request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
-        let (mut parts, body) = request.into_parts();
-        let asked = headers::to_function(&mut parts.headers, &client.forwarded, ids, || {
-            HeaderValue::from_str(call.entry().id().as_str())
-                .expect("a function's name is letters, digits, dashes and a dot")
-        });
+        let (parts, body) = request.into_parts();
+        let entry = Arc::clone(call.entry());
+        let forwarding =
+            Forwarding::new(&parts.headers, &client.forwarded, ids, entry.id().as_str());
+        let upgrade = upgrade.filter(|_| forwarding.asks_for_upgrade());
         let mut upload = Upload::new(body, Framing::of(&parts.headers));
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
         let (_, target) = split(path)?;
-        let outbound = Outbound { method: &parts.method, target, headers: &parts.headers };
+        let outbound = Outbound { method: &parts.method, target, forwarding };
 
         let mut place = Place::Back;
         let mut now = call.started();
@@ -136,10 +129,7 @@ impl Gateway {
             }
             let deadline = *deadline.get_or_insert(now + self.config.upstream_timeout);
             let failed = match self.attempt(&outbound, upload, call, deadline).await {
-                Ok((head, exchange)) => {
-                    let upgrade = upgrade.filter(|_| asked.upgrade);
-                    return Ok((head, exchange, waited, upgrade));
-                }
+                Ok((head, exchange)) => return Ok((head, exchange, waited, upgrade)),
                 Err(failed) => failed,
             };
             now = self.clock.now();
@@ -163,8 +153,7 @@ impl Gateway {
             Ok(connection) => connection,
             Err(error) => return Err(Attempt::NotConnected(error, upload)),
         };
-        let request = (outbound.method, outbound.target, outbound.headers);
-        let (head, exchange) = Exchange::begin(connection, request, upload, deadline)
+        let (head, exchange) = Exchange::begin(connection, outbound, upload, deadline)
             .await
             .map_err(Attempt::NotAnswered)?;
         // A replica with a limit of its own says 429 when it is full: that is no answer of the function.
@@ -305,14 +294,39 @@ fn not_answered(
     }
 }
 
+/// Seconds with six places. Every answer carries one, so it is written by hand.
 fn seconds(span: Duration) -> HeaderValue {
-    let text = format!("{:.6}", span.as_secs_f64());
-    HeaderValue::from_str(&text).expect("a number is a header value")
+    let mut text = [b'0'; 28];
+    let mut rest = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    let mut at = text.len();
+    let point = text.len() - 7;
+    while rest > 0 || at >= point {
+        at -= 1;
+        if at == point {
+            text[at] = b'.';
+        } else {
+            text[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+    }
+    // Beyond the point there is at least one digit.
+    let at = at.min(point - 1);
+    HeaderValue::from_bytes(&text[at..]).expect("a number is a header value")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_have_six_places() {
+        for (micros, text) in
+            [(0, "0.000000"), (7, "0.000007"), (1_500_000, "1.500000"), (61_000_001, "61.000001")]
+        {
+            assert_eq!(seconds(Duration::from_micros(micros)), text);
+        }
+        assert_eq!(seconds(Duration::MAX), "18446744073709.551615");
+    }
 
     #[test]
     fn a_path_is_split_without_touching_a_byte() {

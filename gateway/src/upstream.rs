@@ -20,5 +20,5 @@ pub(crate) use connection::Connection;
 pub(crate) use decode::{Decoded, Decoder};
 pub(crate) use exchange::{Exchange, ExchangeError, Fault};
 pub(crate) use pool::{ConnectError, Pool, PoolSettings};
-pub(crate) use request::{Framing, Target, Upload};
+pub(crate) use request::{Framing, Outbound, Target, Upload};
 pub(crate) use response::Head;

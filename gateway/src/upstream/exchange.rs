@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use http::{HeaderMap, Method};
+use http::Method;
 use thiserror::Error;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::request::{Target, Upload, write_head};
+use super::request::{Outbound, Upload, write_head};
 use super::response::{BadAnswer, Head, take_head};
 
 /// A request under way.
@@ -65,15 +65,15 @@ impl Exchange {
     /// When no head came.
     pub(crate) async fn begin(
         mut connection: Box<Connection>,
-        (method, target, headers): (&Method, Target<'_>, &HeaderMap),
+        request: &Outbound<'_>,
         mut upload: Upload,
         deadline: Instant,
     ) -> Result<(Head, Self), ExchangeError> {
         connection.begin(deadline);
-        write_head(&mut connection.output, method, target, headers);
+        write_head(&mut connection.output, request);
         upload.repeat(&mut connection);
         let mut exchange = Self { connection, upload, upload_failed: false };
-        match poll_fn(|cx| exchange.poll_head(cx, method)).await {
+        match poll_fn(|cx| exchange.poll_head(cx, request.method)).await {
             Ok(head) => Ok((head, exchange)),
             Err(fault) => Err(ExchangeError {
                 fault,

@@ -10,6 +10,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::connection::Connection;
+use crate::headers::Forwarding;
 
 /// Chunks of a body from this size on are not copied.
 const BULK: usize = 16 * 1024;
@@ -50,14 +51,10 @@ impl Framing {
     }
 }
 
-/// Writes a request head; `target` is the path and query exactly as the client sent them.
-pub(super) fn write_head(
-    out: &mut BytesMut,
-    method: &Method,
-    target: Target<'_>,
-    headers: &HeaderMap,
-) {
-    out.reserve(256 + headers.len() * 48);
+/// Writes a request head.
+pub(super) fn write_head(out: &mut BytesMut, request: &Outbound<'_>) {
+    let Outbound { method, target, forwarding } = request;
+    out.reserve(1024);
     out.put_slice(method.as_str().as_bytes());
     out.put_u8(b' ');
     if target.needs_slash {
@@ -65,13 +62,17 @@ pub(super) fn write_head(
     }
     out.put_slice(target.text.as_bytes());
     out.put_slice(b" HTTP/1.1\r\n");
-    for (name, value) in headers {
-        out.put_slice(name.as_str().as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(value.as_bytes());
-        out.put_slice(b"\r\n");
-    }
+    forwarding.write(out);
     out.put_slice(b"\r\n");
+}
+
+/// A request on its way to whichever replica takes it.
+#[derive(Debug)]
+pub(crate) struct Outbound<'a> {
+    pub(crate) method: &'a Method,
+    /// Path and query exactly as the client sent them.
+    pub(crate) target: Target<'a>,
+    pub(crate) forwarding: Forwarding<'a>,
 }
 
 /// Path and query as they go to the function.

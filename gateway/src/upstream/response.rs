@@ -9,8 +9,12 @@ use thiserror::Error;
 
 use super::decode::Decoder;
 
+/// Fields that there is room for at first.
+const USUAL_FIELDS: usize = 24;
 /// Most header fields an answer may have.
 const MOST_FIELDS: usize = 128;
+/// Fields that the gateway adds.
+const OWN_FIELDS: usize = 6;
 /// Largest head.
 const LARGEST_HEAD: usize = 1 << 20;
 
@@ -50,7 +54,20 @@ fn take_one(input: &mut BytesMut, method: &Method) -> Result<Option<Head>, BadAn
     if input.is_empty() {
         return Ok(None);
     }
-    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    // Few answers have many fields, and the room for them has to be cleared for every answer.
+    match parse::<USUAL_FIELDS>(input, method) {
+        Err(BadAnswer::Syntax(httparse::Error::TooManyHeaders)) => {
+            parse::<MOST_FIELDS>(input, method)
+        }
+        parsed => parsed,
+    }
+}
+
+fn parse<const FIELDS: usize>(
+    input: &mut BytesMut,
+    method: &Method,
+) -> Result<Option<Head>, BadAnswer> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
     let mut answer = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default()
         .parse_response_with_uninit_headers(&mut answer, input, &mut fields)
@@ -66,63 +83,93 @@ fn take_one(input: &mut BytesMut, method: &Method) -> Result<Option<Head>, BadAn
 
     // Values become slices of the input without a copy, so where they lie is noted before it is split.
     let base = input.as_ptr() as usize;
-    let span = |bytes: &[u8]| (bytes.as_ptr() as usize - base, bytes.len());
-    let mut spans = [((0_usize, 0_usize), (0_usize, 0_usize)); MOST_FIELDS];
+    let span = |bytes: &[u8]| {
+        let start = (bytes.as_ptr() as usize - base) as u32;
+        (start, bytes.len() as u32)
+    };
+    let mut spans = [((0_u32, 0_u32), (0_u32, 0_u32)); FIELDS];
     let count = answer.headers.len();
     for (to, field) in spans.iter_mut().zip(answer.headers.iter()) {
         *to = (span(field.name.as_bytes()), span(field.value));
     }
     let bytes = input.split_to(length).freeze();
-    let mut headers = HeaderMap::with_capacity(count + 6);
-    for ((name_at, name_len), (value_at, value_len)) in spans.into_iter().take(count) {
-        let name = HeaderName::from_bytes(&bytes[name_at..name_at + name_len])
+    let mut headers = HeaderMap::with_capacity(count + OWN_FIELDS);
+    let mut framing = Framing::default();
+    for (name, value) in &spans[..count] {
+        let name = HeaderName::from_bytes(&bytes[range(name)])
             .map_err(|_| BadAnswer::Syntax(httparse::Error::HeaderName))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice(value_at..value_at + value_len))
+        let value = HeaderValue::from_maybe_shared(bytes.slice(range(value)))
             .map_err(|_| BadAnswer::Syntax(httparse::Error::HeaderValue))?;
-        headers.append(name, value);
+        framing.read(&name, &value)?;
+        // The body is framed anew for the client's own connection.
+        if name != TRANSFER_ENCODING {
+            headers.append(name, value);
+        }
     }
-    let body = decoder(status, &headers, method)?;
-    let keep_alive = keeps_alive(version, &headers) && body != Decoder::UntilClose;
+    let body = framing.decoder(status, method);
+    let keep_alive = framing.keeps_alive(version) && body != Decoder::UntilClose;
     Ok(Some(Head { status, headers, body, keep_alive }))
 }
 
-fn decoder(status: StatusCode, headers: &HeaderMap, method: &Method) -> Result<Decoder, BadAnswer> {
-    let bodiless = status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-        || method == Method::HEAD;
-    if bodiless {
-        return Ok(Decoder::Ended);
+fn range((start, length): &(u32, u32)) -> std::ops::Range<usize> {
+    *start as usize..(*start + *length) as usize
+}
+
+/// What the fields say about the body's end and the connection.
+#[derive(Debug, Default)]
+struct Framing {
+    length: Option<u64>,
+    /// Whether the last transfer coding is chunked, when there are any.
+    chunked: Option<bool>,
+    close: bool,
+    keep_alive: bool,
+}
+
+impl Framing {
+    fn read(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), BadAnswer> {
+        if *name == CONTENT_LENGTH {
+            self.read_length(value)?;
+        } else if *name == TRANSFER_ENCODING {
+            let last = value.to_str().unwrap_or_default().rsplit(',').next().unwrap_or_default();
+            self.chunked = Some(last.trim().eq_ignore_ascii_case("chunked"));
+        } else if *name == CONNECTION {
+            for word in value.to_str().unwrap_or_default().split(',').map(str::trim) {
+                self.close |= word.eq_ignore_ascii_case("close");
+                self.keep_alive |= word.eq_ignore_ascii_case("keep-alive");
+            }
+        }
+        Ok(())
     }
-    if let Some(coding) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
-        let last = coding.to_str().unwrap_or_default().rsplit(',').next().unwrap_or_default();
-        let chunked = last.trim().eq_ignore_ascii_case("chunked");
-        return Ok(if chunked { Decoder::chunked() } else { Decoder::UntilClose });
-    }
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for part in value.to_str().map_err(|_| BadAnswer::Length)?.split(',') {
-            let part = part.trim();
+
+    fn read_length(&mut self, value: &HeaderValue) -> Result<(), BadAnswer> {
+        for part in value.to_str().map_err(|_| BadAnswer::Length)?.split(',').map(str::trim) {
             let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
             let number: u64 =
                 digits.then(|| part.parse().ok()).flatten().ok_or(BadAnswer::Length)?;
-            if length.is_some_and(|length| length != number) {
+            if self.length.is_some_and(|length| length != number) {
                 return Err(BadAnswer::Length);
             }
-            length = Some(number);
+            self.length = Some(number);
+        }
+        Ok(())
+    }
+
+    fn decoder(&self, status: StatusCode, method: &Method) -> Decoder {
+        let bodiless = status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+            || method == Method::HEAD;
+        match (self.chunked, self.length) {
+            _ if bodiless => Decoder::Ended,
+            (Some(true), _) => Decoder::chunked(),
+            (Some(false), _) | (None, None) => Decoder::UntilClose,
+            (None, Some(length)) => Decoder::length(length),
         }
     }
-    Ok(length.map_or(Decoder::UntilClose, Decoder::length))
-}
 
-fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
-    let says = |word: &str| {
-        headers.get_all(CONNECTION).iter().any(|value| {
-            let value = value.to_str().unwrap_or_default();
-            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word))
-        })
-    };
-    if version == Version::HTTP_11 { !says("close") } else { says("keep-alive") && !says("close") }
+    fn keeps_alive(&self, version: Version) -> bool {
+        !self.close && (version == Version::HTTP_11 || self.keep_alive)
+    }
 }
 
 #[cfg(test)]

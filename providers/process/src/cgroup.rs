@@ -132,7 +132,7 @@ impl Cgroups {
 
     fn make_bases(&self) -> io::Result<()> {
         for base in self.bases() {
-            fs::create_dir_all(base)?;
+            make_folder(base)?;
         }
         let Self::V2 { base, mount } = self else { return Ok(()) };
         // Each level hands the controllers on to the next.
@@ -143,17 +143,28 @@ impl Cgroups {
     }
 }
 
+/// Makes a folder and those above it, which another state directory may be removing at this moment.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut made = fs::create_dir_all(folder);
+    for _ in 0..ROUNDS {
+        if made.as_ref().is_err_and(|failure| failure.kind() == io::ErrorKind::NotFound) {
+            made = fs::create_dir_all(folder);
+        }
+    }
+    made
+}
+
 fn make_v1(memory: &Path, cpu: &Path, limits: Limits) -> io::Result<ReplicaCgroup> {
     let mut folders = Vec::new();
     if let Some(bytes) = limits.memory {
-        fs::create_dir_all(memory)?;
+        make_folder(memory)?;
         fs::write(memory.join("memory.limit_in_bytes"), bytes.to_string())?;
         // Not there without swap accounting.
         let _ = fs::write(memory.join("memory.memsw.limit_in_bytes"), bytes.to_string());
         folders.push(memory.to_owned());
     }
     if let Some(millis) = limits.cpu {
-        fs::create_dir_all(cpu)?;
+        make_folder(cpu)?;
         fs::write(cpu.join("cpu.cfs_period_us"), PERIOD.to_string())?;
         fs::write(cpu.join("cpu.cfs_quota_us"), quota(millis).to_string())?;
         folders.push(cpu.to_owned());
@@ -162,7 +173,7 @@ fn make_v1(memory: &Path, cpu: &Path, limits: Limits) -> io::Result<ReplicaCgrou
 }
 
 fn make_v2(folder: &Path, limits: Limits) -> io::Result<ReplicaCgroup> {
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     if let Some(bytes) = limits.memory {
         fs::write(folder.join("memory.max"), bytes.to_string())?;
         // Not there without swap accounting.

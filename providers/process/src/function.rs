@@ -9,8 +9,7 @@ use std::time::SystemTime;
 
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_provider::{
-    Address, Deployment, Depth, FunctionStatus, Phase, ProviderError, Replica, ReplicaId,
-    ReplicaUsage, ScaleTo,
+    Deployment, Depth, FunctionStatus, ProviderError, ReplicaId, ReplicaUsage, ScaleTo,
 };
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
@@ -21,12 +20,11 @@ use crate::durable;
 use crate::host::Host;
 use crate::logs::{self, LogBoard};
 use crate::names;
-use crate::plan::{self, Seen, View};
-use crate::processes::{Frozen, Processes};
+use crate::plan::{self, View};
 use crate::record::{FunctionRecord, RevisionRecord};
 use crate::replica;
 use crate::revision::Revision;
-use crate::usage::Sample;
+use crate::slot::Slot;
 
 /// One deployed function.
 #[derive(Debug)]
@@ -53,23 +51,6 @@ pub(crate) struct State {
     version: u64,
     /// Deleted, or the backend is shutting down: nothing is started any more.
     closed: bool,
-}
-
-/// One replica's place in the function.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    pub(crate) id: ReplicaId,
-    pub(crate) phase: Phase,
-    pub(crate) restarts: u32,
-    pub(crate) detail: String,
-    address: Address,
-    revision: Arc<Revision>,
-    /// Tells the replica's task to end it; the task holds the other end.
-    end: CancellationToken,
-    /// Its processes, while it has any.
-    pub(crate) processes: Option<Arc<Processes>>,
-    frozen: Option<Frozen>,
-    pub(crate) sample: Option<Sample>,
 }
 
 #[derive(Debug)]
@@ -111,19 +92,12 @@ impl Function {
     /// What users and the gateway see.
     pub(crate) fn status(&self) -> FunctionStatus {
         let state = self.state();
-        let replica = |slot: &Slot| Replica {
-            id: slot.id.clone(),
-            address: slot.address.clone(),
-            phase: slot.phase,
-            restarts: slot.restarts,
-            detail: slot.detail.clone(),
-        };
         FunctionStatus {
             deployment: state.current.deployment.clone(),
             revision: state.current.number,
             created: state.created,
             desired: state.desired,
-            replicas: state.slots.iter().map(replica).collect(),
+            replicas: state.slots.iter().map(Slot::replica).collect(),
         }
     }
 
@@ -319,20 +293,10 @@ impl Function {
 
     fn start_one(self: &Arc<Self>, revision: Arc<Revision>, state: &mut State) {
         let names = self.host.identity.mint(&self.id);
-        let socket = Arc::new(self.host.layout.place(&names.place).join("s"));
+        let socket = self.host.layout.place(&names.place).join("s");
         let end = CancellationToken::new();
-        state.slots.push(Slot {
-            id: names.id.clone(),
-            phase: Phase::Starting,
-            restarts: 0,
-            detail: String::new(),
-            address: Address::Unix(socket),
-            revision: revision.clone(),
-            end: end.clone(),
-            processes: None,
-            frozen: None,
-            sample: None,
-        });
+        let slot = Slot::new(names.id.clone(), socket, revision.clone(), end.clone());
+        state.slots.push(slot);
         let presence = self.host.replicas.token();
         let task = replica::run(self.clone(), revision, names, end);
         self.host.spawn(async move {
@@ -422,12 +386,7 @@ impl State {
     }
 
     fn view(&self) -> View {
-        let seen = |slot: &Slot| Seen {
-            phase: slot.phase,
-            current: slot.revision.number == self.current.number,
-            failing: slot.phase != Phase::Ready && slot.restarts > 0
-                || slot.phase == Phase::Backoff,
-        };
+        let seen = |slot: &Slot| slot.seen(self.current.number);
         View {
             desired: self.desired.get() as usize,
             keep_frozen: match self.depth {
@@ -436,41 +395,6 @@ impl State {
             },
             rolling: self.previous.is_some(),
             replicas: self.slots.iter().map(seen).collect(),
-        }
-    }
-}
-
-impl Slot {
-    /// Tells the replica to end; it hears SIGTERM, so it must not be frozen.
-    fn end(&mut self) {
-        self.thaw_processes();
-        self.phase = Phase::Stopping;
-        self.end.cancel();
-    }
-
-    /// Its processes ended; `why` when they were not told to.
-    pub(crate) fn lost_processes(&mut self, why: &str) {
-        self.processes = None;
-        // At once, so that no call is sent there while the rest is cleaned up.
-        if matches!(self.phase, Phase::Starting | Phase::Ready) {
-            self.phase = Phase::Backoff;
-            self.detail = why.to_owned();
-        }
-    }
-
-    fn freeze(&mut self) {
-        self.frozen = self.processes.as_ref().map(|processes| processes.freeze());
-        self.phase = Phase::Frozen;
-    }
-
-    fn thaw(&mut self) {
-        self.thaw_processes();
-        self.phase = Phase::Ready;
-    }
-
-    fn thaw_processes(&mut self) {
-        if let Some(frozen) = self.frozen.take() {
-            frozen.thaw();
         }
     }
 }

@@ -23,6 +23,7 @@ mod provider;
 mod record;
 mod replica;
 mod revision;
+mod slot;
 mod usage;
 mod watchers;
 

@@ -175,9 +175,12 @@ pub(crate) async fn mount_for(host: &Arc<Host>, revision: &Revision) -> Result<(
 }
 
 /// Makes the folder in which one revision finds its secrets: links to the only copy, so that a secret that
-/// is replaced is new for all functions at the same moment.
+/// is replaced is new for all functions at the same moment. A function without secrets has no such folder.
 pub(crate) fn mount(layout: &Layout, folder: &Path, deployment: &Deployment) -> io::Result<()> {
     durable::remove_folder(folder)?;
+    if deployment.secrets.is_empty() {
+        return Ok(());
+    }
     durable::make_folder(folder)?;
     for name in &deployment.secrets {
         let namespace = deployment.function.namespace().to_owned();

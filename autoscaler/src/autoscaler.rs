@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_core::{FunctionId, Load, Moment, Observation, Policy};
 
 use crate::ask::ask;
+use crate::config::Settings;
 use crate::decide::{Look, decide};
 use crate::decision::{Action, Ask, Decision, Hold, Reason};
 use crate::explain::{self, Explanation};
@@ -17,14 +18,14 @@ use crate::{Config, Memory};
 /// Decides for all functions. The same calls in the same order give the same decisions.
 #[derive(Debug)]
 pub struct Autoscaler {
-    config: Config,
+    config: Settings,
     functions: HashMap<FunctionId, Box<Function>>,
 }
 
 impl Autoscaler {
     /// Knows no function yet.
     pub fn new(config: Config) -> Self {
-        Self { config, functions: HashMap::new() }
+        Self { config: Settings::new(config), functions: HashMap::new() }
     }
 
     /// A function appeared, or has a new revision. `memory` is what an earlier run knew of it; of a
@@ -128,18 +129,18 @@ impl Autoscaler {
 fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &Action) {
     let seen = look.seen;
     let record = |to, reason| Record { at: look.now, from: seen.desired, to, reason };
-    let hold = match *action {
+    let (desired, hold) = match *action {
         Action::Stay(hold) => {
             // An operator finds his ask in the record even when it was done already.
             if let (Hold::AsAsked, Some(Ask::Operator(asked))) = (hold, asked) {
                 let reason = Reason::Operator { asked, given: seen.desired };
                 function.history.note(&record(seen.desired, reason));
             }
-            Some(hold)
+            (seen.desired, Some(hold))
         }
         Action::Scale { to, reason, .. } => {
             function.history.note(&record(to, reason));
-            None
+            (to, None)
         }
     };
     let known: Option<Load> = function.last.and_then(|last| last.load);
@@ -148,7 +149,7 @@ fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &A
         at: look.now,
         load: look.load.copied().or(known),
         known_at: look.load.map(|_| look.now).or(known_at),
-        desired: seen.desired,
+        desired,
         ready: seen.ready,
         pending: seen.pending,
         draining: seen.draining,

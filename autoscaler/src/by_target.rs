@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tidegate_core::{Decimal, LoadType, Moment, Replicas, Target};
 
-use crate::Config;
+use crate::config::Settings;
 use crate::decide::{Look, raise, scale};
 use crate::decision::{Action, Hold, Reason};
 use crate::function::Function;
@@ -48,7 +48,7 @@ impl Rule {
     }
 
     /// What is measured and what it asks for; nothing before there are two readings.
-    pub fn wanted(&self, config: &Config, function: &Function) -> Option<Wanted> {
+    pub fn wanted(&self, config: &Settings, function: &Function) -> Option<Wanted> {
         let (stable, fast) = function.averages(config, self.load)?;
         let by_stable = self.replicas_for(stable);
         let up = by_stable.max(self.replicas_for(fast.percent(FAST_SHARE)));
@@ -124,6 +124,14 @@ pub fn burst(look: &Look<'_>, function: &mut Function, demand: u64) -> Option<Ac
     Some(action)
 }
 
+/// Calls that fill replicas to their hard limit now keep these for a while, whatever the averages say.
+pub fn note_limit(look: &Look<'_>, function: &mut Function) {
+    let Some(limit) = look.seen.replica_limit else { return };
+    let to = function.policy.bounds.clamp(replicas_to_hold(look.demand(), limit));
+    let hold = hold(look.config, function);
+    function.wishes.note(look.now, to, hold);
+}
+
 /// What `demand` calls at this moment ask for, where that can be said.
 pub fn asked_by_calls(look: &Look<'_>, function: &Function, demand: u64) -> Option<Replicas> {
     let by_target = match function.policy.target {
@@ -137,12 +145,12 @@ pub fn asked_by_calls(look: &Look<'_>, function: &Function, demand: u64) -> Opti
 }
 
 /// How long a wish holds the count up.
-pub fn hold(config: &Config, function: &Function) -> Duration {
+pub fn hold(config: &Settings, function: &Function) -> Duration {
     function.wishes.hold(function.plain_hold(config))
 }
 
 /// `to`, or the highest wish that still holds.
-pub fn held(config: &Config, function: &Function, now: Moment, to: Replicas) -> Replicas {
+pub fn held(config: &Settings, function: &Function, now: Moment, to: Replicas) -> Replicas {
     let highest = function.wishes.highest(now, hold(config, function));
     highest.map_or(to, |(count, _)| count.max(to))
 }

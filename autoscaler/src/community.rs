@@ -16,7 +16,7 @@ const STEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Steps up while busy, back to the minimum when calm for a stable window.
 pub fn decide(look: &Look<'_>, function: &mut Function, factor: u32) -> Action {
-    let rate = function.busy_rate();
+    let rate = function.busy_rate(look.config);
     if factor > 0 && rate.of > BUSY_RATE * rate.over {
         function.community.busy = Some(look.now);
         let rate_millis = u64::try_from(rate.of * 1000 / rate.over).unwrap_or(u64::MAX);

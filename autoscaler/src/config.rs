@@ -1,6 +1,10 @@
 //! What can be set about scaling for all functions together.
 
+use std::ops::Deref;
 use std::time::Duration;
+
+use crate::rule::BUSY_SPAN;
+use crate::window::Span;
 
 /// Settings of the autoscaler.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +23,34 @@ pub struct Config {
     pub can_freeze: bool,
     /// Longest that new replicas may take to become ready before no more are started.
     pub start_deadline: Duration,
+}
+
+/// The settings, and what is worked out from them once.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    config: Config,
+    pub stable: Span,
+    pub fast: Span,
+    pub busy: Span,
+}
+
+impl Settings {
+    pub fn new(config: Config) -> Self {
+        Self {
+            stable: Span::new(config.stable_window),
+            fast: Span::new(config.fast_window.min(config.stable_window)),
+            busy: Span::new(BUSY_SPAN),
+            config,
+        }
+    }
+}
+
+impl Deref for Settings {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
 }
 
 impl Default for Config {

@@ -14,9 +14,10 @@ use tidegate_core::{Load, Moment, Observation, Replicas, Target};
 use tidegate_idler::Idleness;
 
 use crate::by_target::{self, burst};
+use crate::config::Settings;
 use crate::decision::{Action, Decision, Depth, Hold, Reason};
 use crate::function::Function;
-use crate::{Config, community, zero};
+use crate::{community, zero};
 
 /// How often an active function is looked at.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -24,7 +25,7 @@ pub const TICK: Duration = Duration::from_secs(1);
 /// One look at a function: when, and what was seen.
 #[derive(Copy, Clone, Debug)]
 pub struct Look<'a> {
-    pub config: &'a Config,
+    pub config: &'a Settings,
     pub now: Moment,
     pub seen: &'a Observation,
     /// The load; nothing when it is missing, or older than what is known already.
@@ -98,6 +99,7 @@ fn by_load(look: &Look<'_>, function: &mut Function) -> Action {
     if desired > bounds.max() {
         return scale(bounds.max(), Reason::AboveMax);
     }
+    by_target::note_limit(look, function);
     if let Some(action) = burst(look, function, load.demand()) {
         return action;
     }

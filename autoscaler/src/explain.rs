@@ -9,8 +9,8 @@ use serde::Serialize;
 use tidegate_core::{FunctionId, LoadType, Moment, Replicas, Target, format_duration};
 use tidegate_idler::Idleness;
 
-use crate::Config;
 use crate::by_target::{Rule, Wanted, hold};
+use crate::config::Settings;
 use crate::decision::seconds as span_text;
 use crate::function::{Function, Last};
 use crate::history::Record;
@@ -114,7 +114,7 @@ pub struct Past {
 }
 
 pub(crate) fn explain(
-    config: &Config,
+    config: &Settings,
     now: Moment,
     id: &FunctionId,
     function: &Function,
@@ -174,7 +174,7 @@ fn decision(function: &Function, last: &Last) -> String {
     }
 }
 
-fn policy(config: &Config, function: &Function) -> Policy {
+fn policy(config: &Settings, function: &Function) -> Policy {
     let zero = function.policy.zero;
     let (kind, target, proportion, factor) = match &function.policy.target {
         Target::Community { factor } => ("community", None, None, Some(*factor)),
@@ -210,13 +210,13 @@ fn rule(function: &Function) -> String {
 }
 
 /// The rule of a function with a target, and what it wants now.
-fn wanted(config: &Config, function: &Function) -> Option<(Rule, Wanted)> {
+fn wanted(config: &Settings, function: &Function) -> Option<(Rule, Wanted)> {
     let Target::Load { load, target, proportion } = function.policy.target else { return None };
     let rule = Rule { load, target, proportion };
     Some((rule, rule.wanted(config, function)?))
 }
 
-fn averages(config: &Config, function: &Function) -> Vec<Average> {
+fn averages(config: &Settings, function: &Function) -> Vec<Average> {
     let average =
         |window, span, value, unit| Average { window, seconds: seconds(span), value, unit };
     if let Some((rule, wanted)) = wanted(config, function) {
@@ -226,13 +226,13 @@ fn averages(config: &Config, function: &Function) -> Vec<Average> {
             average("fast", config.fast_window, wanted.fast.as_f64(), unit),
         ];
     }
-    let rate = function.busy_rate().as_f64();
+    let rate = function.busy_rate(config).as_f64();
     let community = matches!(function.policy.target, Target::Community { .. });
     let busy = average("busy", crate::rule::BUSY_SPAN, rate, "calls/s");
     if community { vec![busy] } else { Vec::new() }
 }
 
-fn formula(config: &Config, function: &Function) -> Vec<String> {
+fn formula(config: &Settings, function: &Function) -> Vec<String> {
     let Some((rule, wanted)) = wanted(config, function) else { return Vec::new() };
     let line = |name: &str, span: Duration, value| {
         let Rule { load, target, proportion } = rule;
@@ -254,7 +254,7 @@ fn unit(load: LoadType) -> &'static str {
 }
 
 /// Minimum and maximum, then whatever holds the count at this moment.
-fn limits(config: &Config, now: Moment, function: &Function, last: &Last) -> Vec<String> {
+fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> Vec<String> {
     let bounds = function.policy.bounds;
     let mut lines = Vec::new();
     let wanted = wanted(config, function).map(|(_, wanted)| wanted.up);
@@ -297,13 +297,13 @@ fn limits(config: &Config, now: Moment, function: &Function, last: &Last) -> Vec
 }
 
 fn idle_text(
-    config: &Config,
+    config: &Settings,
     now: Moment,
     function: &Function,
     last: &Last,
     idleness: Idleness,
 ) -> String {
-    let Some(since) = function.idle.zero_since.filter(|_| last.desired.is_zero()) else {
+    let Some(since) = function.idle.zero_since else {
         let text = idleness.to_string();
         return if config.dry_run_idle { format!("{text} (only reported)") } else { text };
     };

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tidegate_core::{Load, LoadType, Moment, Observation, Policy, Replicas, Target};
 
+use crate::Memory;
+use crate::config::Settings;
 use crate::decision::Hold;
 use crate::history::History;
 use crate::memory::LastDecision;
-use crate::rule::BUSY_SPAN;
-use crate::window::{Counted, Fraction, Reading, Window};
+use crate::window::{Counted, Fraction, Reading, Span, Window};
 use crate::wishes::Wishes;
-use crate::{Config, Memory};
 
 /// A silence longer than this is a gap: nothing is known of it.
 const GAP: Duration = Duration::from_secs(5);
@@ -66,6 +66,7 @@ pub struct Last {
     /// The load when it was last known, and when that was.
     pub load: Option<Load>,
     pub known_at: Option<Moment>,
+    /// How many are asked for after it.
     pub desired: Replicas,
     pub ready: Replicas,
     pub pending: Replicas,
@@ -121,7 +122,7 @@ impl Function {
     }
 
     /// Takes in what was seen. `load` is left out when it is missing, or older than what is known.
-    pub fn see(&mut self, config: &Config, now: Moment, seen: &Observation, load: Option<&Load>) {
+    pub fn see(&mut self, config: &Settings, now: Moment, seen: &Observation, load: Option<&Load>) {
         if self.revision.replace(seen.revision).is_some_and(|known| known != seen.revision) {
             self.renew(now);
         }
@@ -132,23 +133,23 @@ impl Function {
     }
 
     /// What is measured of this function, over the stable and the fast window.
-    pub fn averages(&self, config: &Config, load: LoadType) -> Option<(Fraction, Fraction)> {
-        let of = |window: &Window, span| match load {
+    pub fn averages(&self, config: &Settings, load: LoadType) -> Option<(Fraction, Fraction)> {
+        let of = |window: &Window, span: Span| match load {
             LoadType::Rps => window.rate(span),
             LoadType::Capacity => window.concurrency(span),
         };
-        of(&self.stable, config.stable_window).zip(of(&self.fast, config.fast_window))
+        of(&self.stable, config.stable).zip(of(&self.fast, config.fast))
     }
 
     /// Calls a second, for the rule without a target; nothing is known to be none.
-    pub fn busy_rate(&self) -> Fraction {
-        self.stable.rate(BUSY_SPAN).unwrap_or(Fraction::ZERO)
+    pub fn busy_rate(&self, config: &Settings) -> Fraction {
+        self.stable.rate(config.busy).unwrap_or(Fraction::ZERO)
     }
 
     /// Whether anything was called lately. What the fast window no longer has cannot raise the count.
-    pub fn has_load(&self, config: &Config) -> bool {
+    pub fn has_load(&self, config: &Settings) -> bool {
         match self.policy.target {
-            Target::Community { .. } => self.busy_rate().of > 0,
+            Target::Community { .. } => self.busy_rate(config).of > 0,
             Target::Load { load, .. } => {
                 self.averages(config, load).is_some_and(|(_, fast)| fast.of > 0)
             }
@@ -161,7 +162,7 @@ impl Function {
     }
 
     /// How long a wish holds the count up: the stable window or `down.window`, the longer of them.
-    pub fn plain_hold(&self, config: &Config) -> Duration {
+    pub fn plain_hold(&self, config: &Settings) -> Duration {
         config.stable_window.max(self.policy.down_window.unwrap_or_default())
     }
 
@@ -186,7 +187,7 @@ impl Function {
         self.watched = None;
     }
 
-    fn record(&mut self, config: &Config, now: Moment, load: &Load) {
+    fn record(&mut self, config: &Settings, now: Moment, load: &Load) {
         let known = self.last.and_then(|last| Some((last.known_at?, last.load?)));
         let gap = known.is_some_and(|(at, _)| now.since(at) > GAP);
         if gap || known.is_some_and(|(_, before)| began_anew(load, &before)) {
@@ -201,10 +202,10 @@ impl Function {
         self.watched.get_or_insert(now);
         let reading = Reading::new(now, load, counted);
         if counted == Counted::Begun {
-            self.stable.record(reading, BUSY_SPAN);
+            self.stable.record(reading, config.busy);
         } else {
-            self.stable.record(reading, config.stable_window);
-            self.fast.record(reading, config.fast_window);
+            self.stable.record(reading, config.stable);
+            self.fast.record(reading, config.fast);
         }
     }
 

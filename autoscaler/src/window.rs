@@ -30,6 +30,17 @@ pub enum Counted {
     Begun,
 }
 
+/// How long a window looks back, worked out once for all functions.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    micros: u32,
+    /// Readings closer together than this are one.
+    part: u32,
+    /// Readings that the span needs: its parts, the one that it begins with, and the newest. When they
+    /// are all taken the newest only moves along.
+    room: usize,
+}
+
 /// Readings over one span, the newest last. Empty it takes no memory.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
@@ -47,8 +58,23 @@ pub struct Reading {
 
 /// Parts that a span is read in. A longer span is read less often, so that each takes as much memory.
 const PARTS: u32 = 16;
-/// Readings closer together than this are one.
+/// The shortest part.
 const CLOSEST: Duration = Duration::from_millis(900);
+/// An hour.
+const LONGEST_MICROS: u32 = 3_600_000_000;
+
+impl Span {
+    /// A span of at most an hour; the wrapping clock of the readings goes round in 71 minutes.
+    pub fn new(span: Duration) -> Self {
+        let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+        let parts = (span.as_millis() / CLOSEST.as_millis()).min(u128::from(PARTS));
+        Self {
+            micros: micros(span).clamp(1, LONGEST_MICROS),
+            part: micros((span / PARTS).max(CLOSEST)),
+            room: parts as usize + 2,
+        }
+    }
+}
 
 impl Reading {
     /// What the counters say at `now`.
@@ -74,36 +100,35 @@ impl Reading {
 
 impl Window {
     /// Adds a reading and forgets what has left `span`.
-    pub fn record(&mut self, reading: Reading, span: Duration) {
-        let part = micros((span / PARTS).max(CLOSEST));
+    pub fn record(&mut self, reading: Reading, span: Span) {
         let len = self.readings.len();
         // The newest reading moves along until it is a whole part away from the one before.
         let moves = len >= 2
-            && (len >= room(span)
-                || self.readings[len - 1].micros_since(&self.readings[len - 2]) < part);
+            && (len >= span.room
+                || self.readings[len - 1].micros_since(&self.readings[len - 2]) < span.part);
         if moves {
             self.readings[len - 1] = reading;
         } else {
             if len == 0 {
-                self.readings.reserve_exact(room(span));
+                self.readings.reserve_exact(span.room);
             }
             self.readings.push_back(reading);
         }
         // One reading at or beyond the far end of the span stays: the average begins there.
-        while self.readings.len() > 2 && reading.micros_since(&self.readings[1]) >= micros(span) {
+        while self.readings.len() > 2 && reading.micros_since(&self.readings[1]) >= span.micros {
             self.readings.pop_front();
         }
     }
 
     /// Calls a second over the last `span`; `None` before there are two readings.
-    pub fn rate(&self, span: Duration) -> Option<Fraction> {
+    pub fn rate(&self, span: Span) -> Option<Fraction> {
         let (first, last, over) = self.ends(span)?;
         let calls = last.calls.wrapping_sub(first.calls);
         Some(Fraction { of: u128::from(calls) * 1_000_000, over })
     }
 
     /// Average calls in flight or waiting over the last `span`; `None` before there are two readings.
-    pub fn concurrency(&self, span: Duration) -> Option<Fraction> {
+    pub fn concurrency(&self, span: Span) -> Option<Fraction> {
         let (first, last, over) = self.ends(span)?;
         let of = u128::from(last.call_nanos.saturating_sub(first.call_nanos));
         Some(Fraction { of, over: over * 1000 })
@@ -123,12 +148,12 @@ impl Window {
     ///
     /// What was before a young window is not known and counts as nothing, so that an average is never
     /// too high: one call in the first millisecond is no thousand a second.
-    fn ends(&self, span: Duration) -> Option<(&Reading, &Reading, u128)> {
+    fn ends(&self, span: Span) -> Option<(&Reading, &Reading, u128)> {
         let (first, last) = (self.readings.front()?, self.readings.back()?);
         if self.readings.len() < 2 {
             return None;
         }
-        let over = last.micros_since(first).max(micros(span)).max(1);
+        let over = last.micros_since(first).max(span.micros);
         Some((first, last, u128::from(over)))
     }
 }
@@ -153,22 +178,13 @@ impl Fraction {
     }
 }
 
-/// Readings that a span needs: its parts, both ends, and one that is about to be forgotten.
-fn room(span: Duration) -> usize {
-    let parts = (span.as_millis() / CLOSEST.as_millis()).min(u128::from(PARTS));
-    parts as usize + 4
-}
-
-/// Whole microseconds; spans are at most an hour, and the wrapping clock goes round in 71 minutes.
-fn micros(span: Duration) -> u32 {
-    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HALF_MINUTE: Duration = Duration::from_secs(30);
+    fn half_minute() -> Span {
+        Span::new(Duration::from_secs(30))
+    }
 
     #[test]
     fn a_constant_load_is_exact_at_crooked_moments() {
@@ -179,10 +195,10 @@ mod tests {
             let load = Load { in_flight: 15, concurrency_nanos: 15 * nanos, ..Load::default() };
             window.record(
                 Reading::new(Moment::from_nanos(nanos), &load, Counted::Ended),
-                HALF_MINUTE,
+                half_minute(),
             );
         }
-        let average = window.concurrency(HALF_MINUTE).expect("many readings");
+        let average = window.concurrency(half_minute()).expect("many readings");
         assert_eq!(average.of, 15 * average.over);
     }
 
@@ -194,23 +210,26 @@ mod tests {
             let load = Load { completed: second.saturating_sub(60) * 10, ..Load::default() };
             window.record(
                 Reading::new(Moment::from_secs(second), &load, Counted::Ended),
-                HALF_MINUTE,
+                half_minute(),
             );
         }
         // All of the last 30 s had ten a second.
-        assert_eq!(window.rate(HALF_MINUTE).map(Fraction::as_f64), Some(10.0));
-        assert!(window.heap_bytes() <= 20 * size_of::<Reading>());
+        assert_eq!(window.rate(half_minute()).map(Fraction::as_f64), Some(10.0));
+        assert!(window.heap_bytes() <= 18 * size_of::<Reading>());
     }
 
     #[test]
     fn a_young_window_never_tells_too_much() {
         let mut window = Window::default();
         let load = |completed| Load { completed, ..Load::default() };
-        window.record(Reading::new(Moment::from_millis(0), &load(0), Counted::Ended), HALF_MINUTE);
-        assert_eq!(window.rate(HALF_MINUTE), None);
         window
-            .record(Reading::new(Moment::from_millis(10), &load(60), Counted::Ended), HALF_MINUTE);
-        assert_eq!(window.rate(HALF_MINUTE).map(Fraction::as_f64), Some(2.0)); // 60 in 30 s
+            .record(Reading::new(Moment::from_millis(0), &load(0), Counted::Ended), half_minute());
+        assert_eq!(window.rate(half_minute()), None);
+        window.record(
+            Reading::new(Moment::from_millis(10), &load(60), Counted::Ended),
+            half_minute(),
+        );
+        assert_eq!(window.rate(half_minute()).map(Fraction::as_f64), Some(2.0)); // 60 in 30 s
     }
 
     #[test]
@@ -221,8 +240,8 @@ mod tests {
             let at = Moment::from_nanos(wrap - 20_000_000_000 + second * 1_000_000_000);
             let completed = u64::from(u32::MAX) - 100 + second * 10;
             let load = Load { completed, ..Load::default() };
-            window.record(Reading::new(at, &load, Counted::Ended), HALF_MINUTE);
+            window.record(Reading::new(at, &load, Counted::Ended), half_minute());
         }
-        assert_eq!(window.rate(HALF_MINUTE).map(Fraction::as_f64), Some(10.0));
+        assert_eq!(window.rate(half_minute()).map(Fraction::as_f64), Some(10.0));
     }
 }

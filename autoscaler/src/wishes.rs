@@ -21,6 +21,9 @@ const FLAPS_FORGOTTEN: Duration = Duration::from_secs(900);
 /// What was wanted, and whether the count went to and fro over it.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
+    /// The lowest and newest, which a steady load only renews.
+    newest: Option<Wish>,
+    /// Older and higher ones.
     falling: VecDeque<Wish>,
     /// When the count last went down while the load was close to what is left.
     narrow_down: Option<Moment>,
@@ -43,14 +46,17 @@ impl Wishes {
         while self.falling.front().is_some_and(|wish| wish.age(at_millis) > span) {
             self.falling.pop_front();
         }
-        while self.falling.back().is_some_and(|last| last.count <= count) {
-            self.falling.pop_back();
-        }
         let full = self.falling.len() >= MOST;
-        match self.falling.back_mut().filter(|_| full) {
-            // The lowest two become one: as high as the one, as new as the other.
-            Some(last) => last.at_millis = at_millis,
-            None => self.falling.push_back(Wish { at_millis, count }),
+        let wish = Wish { at_millis, count };
+        match self.newest.replace(wish).filter(|last| last.count > count) {
+            // Too many: two become one, as high as the one and as new as the other.
+            Some(last) if full => self.newest = Some(Wish { at_millis, ..last }),
+            Some(last) => self.falling.push_back(last),
+            None => {
+                while self.falling.back().is_some_and(|last| last.count <= count) {
+                    self.falling.pop_back();
+                }
+            }
         }
     }
 
@@ -58,7 +64,7 @@ impl Wishes {
     pub fn highest(&self, now: Moment, span: Duration) -> Option<(Replicas, Duration)> {
         let now = millis(now);
         let young = |wish: &&Wish| wish.age(now) <= span;
-        self.falling.iter().find(young).map(|wish| (wish.count, wish.age(now)))
+        self.falling.iter().chain(&self.newest).find(young).map(|wish| (wish.count, wish.age(now)))
     }
 
     /// How long a wish holds when nothing goes to and fro: `plain`; else twice as long for each time.
@@ -85,6 +91,7 @@ impl Wishes {
 
     /// Forgets the wishes, and the memory they take.
     pub fn clear(&mut self) {
+        self.newest = None;
         self.falling = VecDeque::new();
     }
 

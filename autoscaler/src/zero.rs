@@ -11,8 +11,8 @@ use std::time::Duration;
 use tidegate_core::{Load, Moment, Replicas};
 use tidegate_idler::{IdleInput, Idleness, judge};
 
-use crate::Config;
 use crate::by_target::asked_by_calls;
+use crate::config::Settings;
 use crate::decide::{Look, scale};
 use crate::decision::{Action, Decision, Depth, Hold, Reason};
 use crate::function::Function;
@@ -61,7 +61,7 @@ pub fn go(look: &Look<'_>, function: &mut Function, since: Duration) -> Action {
 
 /// What the idle rule says.
 pub fn idleness(
-    config: &Config,
+    config: &Settings,
     function: &Function,
     now: Moment,
     load: Option<&Load>,
@@ -78,7 +78,7 @@ pub fn idleness(
 }
 
 /// How long replicas stay frozen at zero.
-pub fn warm(config: &Config, function: &Function) -> Duration {
+pub fn warm(config: &Settings, function: &Function) -> Duration {
     if !config.can_freeze {
         return Duration::ZERO;
     }

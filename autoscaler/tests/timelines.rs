@@ -4,9 +4,9 @@ mod support;
 
 use std::time::Duration;
 
-use support::{Scenario, policy, secs};
-use tidegate_autoscaler::{Action, Ask, Config, Depth, Hold, Memory, Reason};
-use tidegate_core::{Load, Moment, Replicas};
+use support::{Scenario, secs};
+use tidegate_autoscaler::{Action, Ask, Config, Depth, Hold, Reason};
+use tidegate_core::Replicas;
 
 const CAPACITY_5: [(&str, &str); 4] =
     [("type", "capacity"), ("target", "5"), ("target-proportion", "1"), ("max", "8")];
@@ -100,24 +100,6 @@ fn without_a_target_more_than_five_calls_a_second_step_up_and_less_bring_it_back
 }
 
 #[test]
-fn what_an_operator_asked_for_stays_without_a_target() {
-    let mut function = Scenario::with(&[("max", "8")]);
-    function.ask(Ask::Operator(Replicas::new(5)));
-    function.serves(1.0, secs(600)).wants(5);
-}
-
-#[test]
-fn an_operators_count_is_brought_within_the_bounds() {
-    let mut function = Scenario::with(&[("min", "2"), ("max", "6")]);
-    function.ask(Ask::Operator(Replicas::new(50)));
-    function.wants(6);
-    function.ask(Ask::Operator(Replicas::ONE));
-    function.wants(2);
-    function.ask(Ask::Operator(Replicas::ZERO));
-    function.wants(0);
-}
-
-#[test]
 fn a_zero_made_by_hand_stays_until_a_call_waits() {
     let mut function = Scenario::with(&CAPACITY_5);
     function.holds(20, secs(10));
@@ -127,17 +109,6 @@ fn a_zero_made_by_hand_stays_until_a_call_waits() {
     function.load.waiting = 1;
     function.look();
     function.wants(1);
-}
-
-#[test]
-fn alerts_step_up_and_jump_back() {
-    let mut function = Scenario::with(&[("max", "20"), ("factor", "50"), ("min", "2")]);
-    function.ask(Ask::AlertFiring);
-    function.wants(12); // 2 + 50 % of 20
-    function.ask(Ask::AlertFiring);
-    function.wants(20);
-    function.ask(Ask::AlertResolved);
-    function.wants(2);
 }
 
 const IDLES: [(&str, &str); 2] = [("zero", "true"), ("zero-duration", "1m")];
@@ -229,72 +200,6 @@ fn a_dry_run_only_reports() {
 }
 
 #[test]
-fn missing_load_changes_nothing_downwards() {
-    let mut function = Scenario::with(&CAPACITY_5);
-    function.holds(40, secs(20)).wants(8);
-    for _ in 0..600 {
-        function.passes(secs(1));
-        let seen = tidegate_core::Observation { load: None, ..function.observation() };
-        let decision = function.autoscaler.decide(function.now, &seen);
-        assert_eq!(decision.action, Action::Stay(Hold::NoSamples));
-    }
-}
-
-#[test]
-fn a_gap_without_looks_is_not_taken_for_silence() {
-    let mut function = Scenario::with(&CAPACITY_5);
-    function.holds(40, secs(40)).wants(8);
-    function.load.in_flight = 0;
-    function.passes(secs(3600));
-    function.look();
-    function.wants(8);
-}
-
-#[test]
-fn a_counter_that_goes_back_is_a_new_meter() {
-    let mut function = Scenario::with(&CAPACITY_5);
-    function.holds(40, secs(40)).wants(8);
-    function.load = Load { in_flight: 40, ..Load::default() };
-    function.holds(40, secs(40)).wants(8);
-}
-
-#[test]
-fn a_restart_at_constant_load_changes_nothing() {
-    let mut function = Scenario::with(&CAPACITY_5);
-    function.holds(22, secs(60)).wants(5);
-    let memory = function.autoscaler.memory(function.now, &function.function);
-    let mut restarted = Scenario::with(&CAPACITY_5);
-    restarted.autoscaler.remove(&restarted.function.clone());
-    restarted.autoscaler.insert(
-        Moment::ZERO,
-        restarted.function.clone(),
-        policy(&CAPACITY_5),
-        memory,
-    );
-    (restarted.desired, restarted.ready) = (function.desired, function.ready);
-    restarted.holds(22, secs(300)).wants(5);
-    assert!(restarted.changes.is_empty(), "{:?}", restarted.changes);
-}
-
-#[test]
-fn idle_time_survives_a_restart() {
-    let mut function = Scenario::with(&IDLES);
-    function.serves(1.0, secs(1)).serves(0.0, secs(40)).wants(1);
-    let memory = function.autoscaler.memory(function.now, &function.function).expect("known");
-    assert_eq!(memory, Memory { quiet_millis: 40_000, ..Memory::default() });
-    let mut restarted = Scenario::with(&IDLES);
-    restarted.autoscaler.remove(&restarted.function.clone());
-    restarted.autoscaler.insert(
-        Moment::ZERO,
-        restarted.function.clone(),
-        policy(&IDLES),
-        Some(memory),
-    );
-    restarted.serves(0.0, secs(19)).wants(1);
-    restarted.serves(0.0, secs(1)).wants(0);
-}
-
-#[test]
 fn starts_that_never_become_ready_are_not_piled_up() {
     let mut function = Scenario::with(&CAPACITY_5);
     function.instant_starts = false;
@@ -323,14 +228,69 @@ fn a_hard_limit_counts_as_full_for_every_rule() {
 }
 
 #[test]
-fn the_explanation_has_the_formula_with_its_numbers() {
+fn what_a_hard_limit_raised_comes_back_without_a_target() {
+    let mut function = Scenario::with(&[("max", "10")]);
+    function.replica_limit = Some(1);
+    function.holds(6, secs(20)).wants(6);
+    // The last wish for six holds for a stable window (30 s).
+    function.holds(0, secs(29)).wants(6);
+    function.holds(0, secs(3)).wants(1);
+}
+
+#[test]
+fn a_long_call_is_traffic_when_it_begins() {
+    let mut function = Scenario::with(&[("max", "20")]);
+    // Sixty calls of ten minutes begin within ten seconds, six a second; none ends.
+    for _ in 0..10 {
+        function.load.started += 6;
+        function.load.in_flight += 6;
+        function.passes(secs(1));
+        function.look();
+    }
+    function.wants(3); // 1 + 10 % of 20
+    assert_eq!(function.changes[0].2, "busy");
+}
+
+#[test]
+fn the_maximum_is_named_when_it_is_what_holds() {
     let mut function = Scenario::with(&CAPACITY_5);
-    function.holds(15, secs(40));
-    let explained = function.autoscaler.explain(function.now, &function.function).expect("known");
-    assert_eq!(
-        explained.formula[0],
-        "stable average over 30s: ceil(15.000 in flight / (5 × 1)) = 3"
-    );
-    assert_eq!(explained.decisions.len(), 1);
-    assert_eq!(explained.decisions[0].reason, "burst");
+    function.holds(60, secs(60)).wants(8);
+    assert_eq!(function.hold(), Some(Hold::AtMax { wanted: Replicas::new(12) })); // 60 / 5
+}
+
+#[test]
+fn a_static_function_that_lost_its_count_is_left_alone_and_still_idles_and_wakes() {
+    let labels =
+        [("min", "3"), ("max", "3"), ("zero", "true"), ("zero-duration", "1m"), ("target", "1")];
+    let mut function = Scenario::with(&labels);
+    (function.desired, function.ready) = (Replicas::new(2), Replicas::new(2));
+    function.serves(50.0, secs(30)).wants(2);
+    function.serves(0.0, secs(60)).wants(0);
+    function.load.waiting = 1;
+    function.look();
+    function.wants(3);
+}
+
+#[test]
+fn an_idle_deadline_between_two_ticks_is_kept_exactly() {
+    let mut function = Scenario::with(&[("zero", "true"), ("zero-duration", "2500ms")]);
+    function.serves(3.0, secs(1));
+    let ended = function.load.last_end.expect("calls ended");
+    function.serves(0.0, secs(2)).wants(1);
+    assert_eq!(function.look_again(), Some(ended + Duration::from_millis(2500)));
+    function.passes(Duration::from_millis(500));
+    function.look();
+    function.wants(0);
+}
+
+#[test]
+fn a_function_with_full_windows_takes_less_than_a_kibibyte() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    for round in 0..40 {
+        function.holds(2 + round % 3, secs(3));
+    }
+    assert!(function.autoscaler.bytes() <= 1024, "{}", function.autoscaler.bytes());
+    let mut quiet = Scenario::with(&IDLES);
+    quiet.serves(0.0, secs(5));
+    assert!(quiet.autoscaler.bytes() <= 700, "{}", quiet.autoscaler.bytes());
 }

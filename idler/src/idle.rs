@@ -61,12 +61,12 @@ pub fn judge(now: Moment, input: &IdleInput<'_>) -> Idleness {
     let begun = load.last_end.map_or(input.touched, |end| end.max(input.touched));
     // A call since the start has used up what the earlier run saw.
     let before = if load.last_end.is_some() { Duration::ZERO } else { input.quiet_before };
-    let quiet = now.since(begun).saturating_add(before);
-    if quiet >= input.after {
-        Idleness::Idle { since: quiet }
+    // A call may have ended just after `now` was read: the deadline counts from its end all the same.
+    let until = begun + input.after.saturating_sub(before);
+    if now >= until {
+        Idleness::Idle { since: now.since(begun).saturating_add(before) }
     } else {
-        let left = input.after - quiet;
-        Idleness::Quiet { until: now + left, left }
+        Idleness::Quiet { until, left: until.since(now) }
     }
 }
 

@@ -75,3 +75,20 @@ fn a_function_that_has_not_opted_in_stays() {
     let input = IdleInput { opted_in: false, ..input(&load) };
     assert_eq!(judge(Moment::from_secs(100_000), &input), Idleness::NotOptedIn);
 }
+
+#[test]
+fn each_judgement_reads_as_a_sentence_and_has_its_word() {
+    let (load, busy) = (ended_at(0), Load { in_flight: 2, ..ended_at(0) });
+    let told = |secs, input: &IdleInput<'_>| {
+        let judged = judge(Moment::from_secs(secs), input);
+        (judged.to_string(), judged.label())
+    };
+    let quiet = input(&load);
+    assert_eq!(told(258, &quiet).0, "quiet; goes to zero in 42s if nothing comes");
+    assert_eq!(told(300, &quiet), ("idle for 5m".to_owned(), "idle"));
+    assert_eq!(told(9, &input(&busy)), ("not idle: 2 calls are open".to_owned(), "busy"));
+    let strange = IdleInput { opted_in: false, ..quiet.clone() };
+    assert_eq!(told(9, &strange).1, "not_opted_in");
+    let unknown = IdleInput { load: None, ..quiet };
+    assert_eq!(told(9, &unknown), ("not judged: the load is not known".to_owned(), "unknown"));
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_autoscaler::{Action, Ask, Autoscaler, Config, Decision, Hold};
+use tidegate_autoscaler::{Action, Ask, Autoscaler, Config, Decision, Explanation, Hold};
 use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas};
 
 /// A function whose replicas are ready as soon as they are asked for, unless told otherwise.
@@ -17,6 +17,8 @@ pub struct Scenario {
     pub ready: Replicas,
     pub instant_starts: bool,
     pub replica_limit: Option<u32>,
+    pub revision: u64,
+    pub policy: Policy,
     pub frozen: Replicas,
     pub changes: Vec<(Moment, u32, &'static str)>,
     pub last: Option<Decision>,
@@ -45,7 +47,7 @@ impl Scenario {
         let mut autoscaler = Autoscaler::new(config);
         let function = FunctionId::parse("f").expect("a good name");
         let min = policy.bounds.min();
-        autoscaler.insert(Moment::ZERO, function.clone(), policy, None);
+        autoscaler.insert(Moment::ZERO, function.clone(), policy.clone(), None);
         Self {
             autoscaler,
             function,
@@ -55,6 +57,8 @@ impl Scenario {
             ready: min,
             instant_starts: true,
             replica_limit: None,
+            revision: 1,
+            policy,
             frozen: Replicas::ZERO,
             changes: Vec::new(),
             last: None,
@@ -65,7 +69,7 @@ impl Scenario {
     pub fn observation(&self) -> Observation {
         Observation {
             function: self.function.clone(),
-            revision: 1,
+            revision: self.revision,
             load: Some(self.load),
             desired: self.desired,
             ready: self.ready,
@@ -74,6 +78,41 @@ impl Scenario {
             frozen: self.frozen,
             replica_limit: self.replica_limit,
         }
+    }
+
+    /// The load is not known for so long; a look each second.
+    pub fn misses(&mut self, span: Duration) -> &mut Self {
+        for _ in 0..span.as_secs() {
+            self.passes(secs(1));
+            let seen = Observation { load: None, ..self.observation() };
+            let decision = self.autoscaler.decide(self.now, &seen);
+            self.take(decision);
+        }
+        self
+    }
+
+    /// The control plane is started anew: its clock and its counters begin at nothing, the replicas stay.
+    pub fn restart(&mut self) -> &mut Self {
+        self.restart_with(Config::default())
+    }
+
+    pub fn restart_with(&mut self, config: Config) -> &mut Self {
+        let memory = self.autoscaler.memory(self.now, &self.function);
+        self.now = Moment::ZERO;
+        let Load { in_flight, waiting, .. } = self.load;
+        self.load = Load { in_flight, waiting, started: in_flight + waiting, ..Load::default() };
+        self.autoscaler = Autoscaler::new(config);
+        let (function, policy) = (self.function.clone(), self.policy.clone());
+        self.autoscaler.insert(Moment::ZERO, function, policy, memory);
+        self
+    }
+
+    pub fn explain(&self) -> Explanation {
+        self.autoscaler.explain(self.now, &self.function).expect("known")
+    }
+
+    pub fn look_again(&self) -> Option<Moment> {
+        self.last.as_ref().and_then(|decision| decision.look_again)
     }
 
     /// A look at this moment.

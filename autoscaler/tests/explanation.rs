@@ -1,0 +1,95 @@
+//! What the explanation tells.
+
+mod support;
+
+use support::{Scenario, secs};
+use tidegate_autoscaler::Config;
+
+const CAPACITY_5: [(&str, &str); 4] =
+    [("type", "capacity"), ("target", "5"), ("target-proportion", "1"), ("max", "8")];
+const IDLES: [(&str, &str); 2] = [("zero", "true"), ("zero-duration", "1m")];
+
+#[test]
+fn the_formula_has_its_numbers() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    function.holds(15, secs(40));
+    let told = function.explain();
+    assert_eq!(told.formula[0], "stable average over 30s: ceil(15.000 in flight / (5 × 1)) = 3");
+    assert_eq!(told.formula[1], "fast average over 6s: ceil(15.000 in flight / (5 × 1)) = 3");
+    assert_eq!((told.averages[0].value, told.averages[0].unit), (15.0, "in flight"));
+    assert_eq!(told.decision, "stays at 3: the load asks for what there is");
+    assert_eq!(told.decisions.len(), 1);
+    assert_eq!(told.decisions[0].reason, "burst");
+    assert_eq!(told.decisions[0].why, "15 calls found all replicas full and ask for 3");
+}
+
+#[test]
+fn what_binds_is_named() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    function.holds(60, secs(40));
+    let told = function.explain();
+    assert_eq!(told.decision, "stays at 8: the load asks for 12, this is the maximum");
+    assert_eq!(told.bounds[0], "12 wanted, the maximum 8 binds");
+    assert_eq!(
+        told.decisions[0].why,
+        "60 calls found all replicas full and ask for 12; 8 is the maximum"
+    );
+    // After 20 s without load the fast average has been low for 14 s; its last wish for 2 is of 13 s ago.
+    function.holds(0, secs(20));
+    let told = function.explain();
+    assert!(told.bounds[1].starts_with("not below 8, wanted "), "{:?}", told.bounds);
+    function.restart().holds(0, secs(3));
+    let told = function.explain();
+    let learning = "not down before the load was seen for 30s; it was for 2s";
+    assert!(told.bounds.iter().any(|line| line == learning), "{:?}", told.bounds);
+    function.misses(secs(1));
+    let told = function.explain();
+    assert!(!told.load_known);
+    assert_eq!(told.decision, "stays at 8: the load is not known; that never scales down");
+}
+
+#[test]
+fn the_idle_deadline_is_told_from_now_on() {
+    let mut function = Scenario::with(&IDLES);
+    function.serves(1.0, secs(1)).serves(0.0, secs(18));
+    let told = function.explain();
+    assert_eq!(told.idle, "quiet; goes to zero in 42s if nothing comes");
+    assert_eq!(told.idle_in_seconds, Some(42.0));
+    assert_eq!(told.policy.zero_after_seconds, Some(60.0));
+    function.serves(0.0, secs(42)).wants(0);
+    function.passes(secs(30));
+    assert_eq!(function.explain().idle, "at zero for 30s");
+}
+
+#[test]
+fn a_dry_run_is_told_as_one() {
+    let config = Config { dry_run_idle: true, ..Config::default() };
+    let mut function = Scenario::with_config(&IDLES, config);
+    function.serves(0.0, secs(90)).wants(1);
+    assert_eq!(function.explain().idle, "idle for 1m30s (only reported)");
+}
+
+#[test]
+fn starts_that_do_not_succeed_are_told() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    function.instant_starts = false;
+    function.holds(9, secs(120)).holds(40, secs(5)).wants(2);
+    let told = function.explain();
+    // Seen on their way from 2 s on.
+    assert!(told.decision.contains("what was started is not ready for 2m3s"), "{}", told.decision);
+    assert!(told.bounds.iter().any(|line| line.starts_with("replicas are starting for")));
+}
+
+#[test]
+fn the_last_fifty_decisions_are_told_with_who_asked() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    for round in 0..60 {
+        let asked = tidegate_core::Replicas::new(2 + round % 2);
+        function.ask(tidegate_autoscaler::Ask::Operator(asked));
+        function.passes(secs(1));
+    }
+    let told = function.explain();
+    assert_eq!(told.decisions.len(), 50);
+    assert!(told.decisions.iter().all(|past| past.by == "operator"));
+    assert_eq!(told.decisions[49].seconds_ago, 1.0);
+}

@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use subtle::ConstantTimeEq;
 
 use crate::Gateway;
+use crate::error::ManageError;
 
 /// Who may use the management API.
 #[derive(Clone, PartialEq, Eq)]
@@ -51,12 +52,26 @@ fn presented(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Whether a browser says that a page of another site made the request. Browsers add the password that
+/// they remember to such requests too; other clients send no such header.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    site.is_some_and(|site| site != b"same-origin" && site != b"none")
+}
+
 /// Lets a request through, or answers 401.
 pub(crate) async fn check(
     State(gateway): State<Arc<Gateway>>,
     request: Request,
     next: Next,
 ) -> Response {
+    if changes(request.method()) && is_from_elsewhere(request.headers()) {
+        return ManageError::CrossSite.into_response();
+    }
     let admitted = gateway.config.auth.as_ref().is_none_or(|auth| auth.admits(request.headers()));
     if admitted {
         return next.run(request).await;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::ConnectInfo;
 use http::{Request, Response};
@@ -19,6 +18,7 @@ use crate::drain::Drain;
 use crate::invoke::PREFIX;
 use crate::metrics::{Counters, FunctionMetrics};
 use crate::server::{Client, Server, ServerSettings};
+use crate::system::ManageMetrics;
 use crate::{Clock, Config, Scaling, Table, metrics, system};
 
 /// The gateway.
@@ -33,8 +33,10 @@ pub struct Gateway {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when upgraded connections have to end.
     pub(crate) cut: CancellationToken,
+    /// Cancelled when it is told to stop.
+    pub(crate) stopping: CancellationToken,
+    pub(crate) manage_metrics: ManageMetrics,
     registry: Registry,
-    stopping: AtomicBool,
 }
 
 impl Gateway {
@@ -50,6 +52,7 @@ impl Gateway {
         let counters = Arc::new(Counters::default());
         let functions = FunctionMetrics::new(Arc::clone(&table), Arc::clone(&counters));
         registry.register_collector(Box::new(functions));
+        let manage_metrics = ManageMetrics::register(&mut registry);
         Arc::new(Self {
             config,
             clock,
@@ -59,8 +62,9 @@ impl Gateway {
             counters,
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            manage_metrics,
             registry,
-            stopping: AtomicBool::new(false),
         })
     }
 
@@ -116,12 +120,12 @@ impl Gateway {
 
     /// Whether it was told to stop; the health route answers 503 then.
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
+        self.stopping.is_cancelled()
     }
 
     async fn watch_shutdown(&self, shutdown: &CancellationToken) {
         shutdown.cancelled().await;
-        self.stopping.store(true, Ordering::Release);
+        self.stopping.cancel();
     }
 
     fn server(&self, tasks: TaskTracker) -> Server {

@@ -1,31 +1,31 @@
 //! The management API: everything that is not `/function/…`.
 //!
-//! `system/` has a file for each resource; this one has what they share: routes, bodies, places.
+//! `system/` has a file for each resource; this one has the routes, `system/request.rs` what handlers
+//! read of requests, `system/measure.rs` what is counted of them.
 
 mod alert;
 mod functions;
 mod info;
 mod logs;
+mod measure;
 mod namespaces;
+mod request;
 mod scale;
 mod secrets;
 mod status;
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
-use axum::http::header::CONTENT_TYPE;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
-use serde::Deserialize;
-use tidegate_core::{DEFAULT_NAMESPACE, FunctionId};
+use http::StatusCode;
 
 use crate::error::ManageError;
 use crate::{Gateway, auth, ui};
+
+pub(crate) use measure::ManageMetrics;
 
 /// All routes but `/function/…`, behind basic auth where OpenFaaS has it.
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
@@ -53,7 +53,8 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/system/namespace/{name}", namespace)
         .route("/ui/", get(ui::page))
         .route("/ui/{file}", get(ui::file))
-        .route_layer(from_fn_with_state(Arc::clone(&gateway), auth::check));
+        .route_layer(from_fn_with_state(Arc::clone(&gateway), auth::check))
+        .route_layer(from_fn_with_state(Arc::clone(&gateway), measure::record));
     guarded
         .route("/healthz", get(info::health))
         .route("/", get(ui::home))
@@ -61,53 +62,18 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-async fn not_found() -> Response {
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, plain)], "404 page not found\n").into_response()
+/// Any other path.
+pub(crate) async fn not_found() -> ManageError {
+    ManageError::NoRoute
 }
 
-/// Where a request says the thing is; the body may say it too.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct PlaceQuery {
-    /// The namespace; empty means the default one.
-    pub namespace: String,
-    /// Whether to add what replicas use.
-    pub usage: String,
-}
-
-impl PlaceQuery {
-    /// The namespace that query and body agree on.
-    fn namespace(&self, body: &str) -> Result<String, ManageError> {
-        match (self.namespace.as_str(), body) {
-            ("", "") => Ok(DEFAULT_NAMESPACE.to_owned()),
-            (one, "") | ("", one) => Ok(one.to_owned()),
-            (one, other) if one == other => Ok(one.to_owned()),
-            (query, body) => Err(ManageError::bad(format!(
-                "the query names namespace {query:?}, the body {body:?}; give one of them"
-            ))),
-        }
-    }
-
-    /// The function `name` in that namespace.
-    fn function(&self, name: &str, body: &str) -> Result<FunctionId, ManageError> {
-        FunctionId::new(name, &self.namespace(body)?).map_err(ManageError::bad)
-    }
-}
-
-/// The whole body, within the limit.
-async fn read_body(gateway: &Gateway, body: Body) -> Result<Bytes, ManageError> {
-    let limit = gateway.config.management_body_limit;
-    to_bytes(body, limit).await.map_err(|error| {
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = cause {
-            if error.is::<http_body_util::LengthLimitError>() {
-                return ManageError::TooLarge { limit };
-            }
-            cause = error.source();
-        }
-        ManageError::bad(format!("the body broke off: {error}"))
-    })
+/// Does what changes something to its end, even when the client leaves meanwhile: a deployment is whole or
+/// not there.
+async fn finish<T: Send + 'static>(
+    gateway: &Gateway,
+    work: impl Future<Output = Result<T, ManageError>> + Send + 'static,
+) -> Result<T, ManageError> {
+    gateway.tasks.spawn(work).await.unwrap_or(Err(ManageError::Panicked))
 }
 
 /// Done; OpenFaaS's clients take 202 everywhere.

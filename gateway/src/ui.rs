@@ -2,8 +2,9 @@
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Redirect, Response};
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+
+use crate::error::ManageError;
 
 /// `/` leads to the console.
 pub(crate) async fn home() -> Redirect {
@@ -20,7 +21,7 @@ pub(crate) async fn file(Path(file): Path<String>) -> Response {
     match file.as_str() {
         "app.js" => asset("text/javascript; charset=utf-8", include_str!("../ui/app.js")),
         "style.css" => asset("text/css; charset=utf-8", include_str!("../ui/style.css")),
-        _ => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+        _ => ManageError::NoRoute.into_response(),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! Bodies are one plain line each: OpenFaaS's SDK reads any JSON as an answer, whatever its status.
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use thiserror::Error;
 use tidegate_provider::ProviderError;
@@ -37,6 +39,21 @@ pub(crate) enum ManageError {
     /// It is there already; clients want no body then.
     #[error("")]
     There,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {limit:?}")]
+    TooSlow {
+        /// The limit.
+        limit: Duration,
+    },
+    /// A page of another site sent the request, with a password that the browser remembered.
+    #[error("a page of another site may not change anything here")]
+    CrossSite,
+    /// No route is like that.
+    #[error("404 page not found")]
+    NoRoute,
+    /// Our own code panicked.
+    #[error("the gateway failed to do this; its log says why")]
+    Panicked,
     /// Some alerts could not be acted on.
     #[error("{0}")]
     Alerts(String),
@@ -48,6 +65,15 @@ impl ManageError {
         Self::Bad(why.to_string())
     }
 
+    /// What is not there was named by the client as a part of something else, so the request can never
+    /// work. A 404 would tell OpenFaaS's command line to create the function.
+    pub(crate) fn of_part(error: ProviderError) -> Self {
+        match error {
+            ProviderError::NotFound { .. } => Self::bad(error),
+            error => Self::Provider(error),
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::Provider(error) | Self::Scale(ScaleError::Provider(error)) => status_of(error),
@@ -55,9 +81,11 @@ impl ManageError {
             Self::Scale(ScaleError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadLogQuery(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Nothing => StatusCode::NOT_FOUND,
+            Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::Nothing | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::There => StatusCode::CONFLICT,
-            Self::Alerts(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Alerts(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
@@ -85,8 +113,9 @@ impl IntoResponse for ManageError {
         let mut response = if text.is_empty() {
             status.into_response()
         } else {
-            let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-            (status, [(CONTENT_TYPE, plain)], text + "\n").into_response()
+            let plain =
+                [(CONTENT_TYPE, "text/plain; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+            (status, plain, text + "\n").into_response()
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -9,7 +9,7 @@ use http::StatusCode;
 use tidegate_api::AlertWebhook;
 use tidegate_core::FunctionId;
 
-use super::read_body;
+use super::request::read_body;
 use crate::Gateway;
 use crate::error::ManageError;
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tidegate_api::{DeleteFunctionRequest, FunctionDeployment, FunctionStatus};
@@ -13,7 +13,8 @@ use tidegate_core::{FunctionId, Policy};
 use tidegate_provider::{Deployment, ProviderError, SecretName};
 use tracing::info;
 
-use super::{PlaceQuery, accepted, read_body, status};
+use super::request::{Name, Place, read_body};
+use super::{accepted, finish, status};
 use crate::error::ManageError;
 use crate::{Gateway, Limits};
 
@@ -22,11 +23,10 @@ const WARNING: HeaderName = HeaderName::from_static("x-tidegate-warning");
 /// GET: all functions of a namespace.
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
-    Query(place): Query<PlaceQuery>,
+    place: Place,
 ) -> Result<Response, ManageError> {
     let namespace = place.namespace("")?;
-    FunctionId::check_label("namespace", &namespace).map_err(ManageError::bad)?;
-    let found = gateway.provider.list(Some(&namespace)).await?;
+    let found = gateway.provider.list(Some(&namespace)).await.map_err(ManageError::of_part)?;
     let functions: Vec<FunctionStatus> =
         found.iter().map(|function| status::of(&gateway.table, function)).collect();
     Ok(super::json(functions))
@@ -35,8 +35,8 @@ pub(super) async fn list(
 /// GET: one function.
 pub(super) async fn read(
     State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
-    Query(place): Query<PlaceQuery>,
+    Name(name): Name,
+    place: Place,
 ) -> Result<Response, ManageError> {
     let Ok(function) = FunctionId::new(&name, &place.namespace("")?) else {
         return Err(ManageError::Nothing);
@@ -48,7 +48,7 @@ pub(super) async fn read(
     };
     let mut described = status::of(&gateway.table, &found);
     described.replica_status = found.replicas.iter().map(status::replica).collect();
-    if matches!(place.usage.as_str(), "1" | "true") {
+    if place.usage {
         // What replicas use is an extra: a function is described without it rather than not at all.
         let used = gateway.provider.usage(&function).await.unwrap_or_default();
         described.usage = Some(status::usage(&used));
@@ -59,12 +59,18 @@ pub(super) async fn read(
 /// POST: a new function.
 pub(super) async fn create(
     State(gateway): State<Arc<Gateway>>,
-    Query(place): Query<PlaceQuery>,
+    place: Place,
     body: Body,
 ) -> Result<Response, ManageError> {
-    let checked = check(&gateway, &place, body).await?;
+    let (function, wire) = named(&gateway, &place, body).await?;
+    let checked = check_deployment(function, wire)?;
+    finish(&Arc::clone(&gateway), deploy(gateway, checked)).await
+}
+
+async fn deploy(gateway: Arc<Gateway>, checked: Checked) -> Result<Response, ManageError> {
     let function = checked.deployment.function.clone();
-    gateway.provider.deploy(checked.deployment, checked.policy.bounds.min()).await?;
+    let replicas = checked.policy.bounds.min();
+    gateway.provider.deploy(checked.deployment, replicas).await.map_err(ManageError::of_part)?;
     known_from_now_on(&gateway, &function).await;
     info!(
         function.name = function.name(),
@@ -77,15 +83,19 @@ pub(super) async fn create(
 /// PUT: another revision of a function.
 pub(super) async fn update(
     State(gateway): State<Arc<Gateway>>,
-    Query(place): Query<PlaceQuery>,
+    place: Place,
     body: Body,
 ) -> Result<Response, ManageError> {
     let (function, wire) = named(&gateway, &place, body).await?;
     // Asked first: OpenFaaS's command line creates what is not there, whatever else is wrong.
     gateway.provider.get(&function).await?;
     let checked = check_deployment(function, wire)?;
+    finish(&Arc::clone(&gateway), replace(gateway, checked)).await
+}
+
+async fn replace(gateway: Arc<Gateway>, checked: Checked) -> Result<Response, ManageError> {
     let function = checked.deployment.function.clone();
-    gateway.provider.update(checked.deployment).await?;
+    gateway.provider.update(checked.deployment).await.map_err(ManageError::of_part)?;
     info!(
         function.name = function.name(),
         function.namespace = function.namespace(),
@@ -97,13 +107,14 @@ pub(super) async fn update(
 /// DELETE: a function and its replicas.
 pub(super) async fn remove(
     State(gateway): State<Arc<Gateway>>,
-    Query(place): Query<PlaceQuery>,
+    place: Place,
     body: Body,
 ) -> Result<Response, ManageError> {
     let body = read_body(&gateway, body).await?;
     let request = DeleteFunctionRequest::from_json(&body).map_err(ManageError::bad)?;
     let function = place.function(&request.function_name, &request.namespace)?;
-    gateway.provider.delete(&function).await?;
+    let provider = Arc::clone(&gateway.provider);
+    finish(&gateway, async move { Ok(provider.delete(&function).await?) }).await?;
     Ok(accepted())
 }
 
@@ -114,14 +125,9 @@ struct Checked {
     warnings: Vec<String>,
 }
 
-async fn check(gateway: &Gateway, place: &PlaceQuery, body: Body) -> Result<Checked, ManageError> {
-    let (function, wire) = named(gateway, place, body).await?;
-    check_deployment(function, wire)
-}
-
 async fn named(
     gateway: &Gateway,
-    place: &PlaceQuery,
+    place: &Place,
     body: Body,
 ) -> Result<(FunctionId, FunctionDeployment), ManageError> {
     let body = read_body(gateway, body).await?;

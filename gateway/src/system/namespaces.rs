@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use tidegate_api::FunctionNamespace;
 use tidegate_core::{DEFAULT_NAMESPACE, FunctionId};
 use tidegate_provider::{Namespace, ProviderError};
 
-use super::{accepted, json, read_body};
+use super::request::{Name, read_body};
+use super::{accepted, finish, json};
 use crate::Gateway;
 use crate::error::ManageError;
 
@@ -26,7 +27,7 @@ pub(super) async fn list(State(gateway): State<Arc<Gateway>>) -> Result<Response
 /// GET: one of them.
 pub(super) async fn read(
     State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Response, ManageError> {
     let found = gateway.provider.namespaces().await?;
     let found = found.into_iter().find(|namespace| namespace.name == name);
@@ -41,32 +42,36 @@ pub(super) async fn read(
 /// POST: a new one; its name is in the body.
 pub(super) async fn create(
     State(gateway): State<Arc<Gateway>>,
-    path: Option<Path<String>>,
+    path: Result<Name, ManageError>,
     body: Body,
 ) -> Result<Response, ManageError> {
-    let namespace = wanted(&gateway, path.map(|Path(name)| name), body).await?;
-    gateway.provider.create_namespace(namespace).await?;
+    let path = path.map(|Name(name)| name).ok();
+    let namespace = wanted(&gateway, path, body).await?;
+    let provider = Arc::clone(&gateway.provider);
+    finish(&gateway, async move { Ok(provider.create_namespace(namespace).await?) }).await?;
     Ok(StatusCode::CREATED.into_response())
 }
 
 /// PUT: other labels.
 pub(super) async fn update(
     State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
+    Name(name): Name,
     body: Body,
 ) -> Result<Response, ManageError> {
     let namespace = wanted(&gateway, Some(name), body).await?;
-    gateway.provider.update_namespace(namespace).await?;
+    let provider = Arc::clone(&gateway.provider);
+    finish(&gateway, async move { Ok(provider.update_namespace(namespace).await?) }).await?;
     Ok(accepted())
 }
 
 /// DELETE: it and its secrets.
 pub(super) async fn remove(
     State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Response, ManageError> {
     check(&name)?;
-    gateway.provider.delete_namespace(&name).await?;
+    let provider = Arc::clone(&gateway.provider);
+    finish(&gateway, async move { Ok(provider.delete_namespace(&name).await?) }).await?;
     Ok(accepted())
 }
 

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use tidegate_api::ScaleServiceRequest;
 use tidegate_core::Replicas;
 
-use super::{PlaceQuery, accepted, json, read_body};
+use super::request::{Name, Place, read_body};
+use super::{accepted, finish, json};
 use crate::Gateway;
 use crate::error::ManageError;
 
 /// An operator wants a count; the scale loop brings it within the bounds.
 pub(super) async fn write(
     State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
-    Query(place): Query<PlaceQuery>,
+    Name(name): Name,
+    place: Place,
     body: Body,
 ) -> Result<Response, ManageError> {
     let body = read_body(&gateway, body).await?;
@@ -31,15 +32,17 @@ pub(super) async fn write(
     let wanted = u32::try_from(wanted)
         .map_err(|_| ManageError::bad(format!("{wanted} replicas are more than 4294967295")))?;
     gateway.provider.get(&function).await?;
-    gateway.scaling.scale(&function, Replicas::new(wanted)).await?;
+    let scaling = Arc::clone(&gateway.scaling);
+    let asked = async move { Ok(scaling.scale(&function, Replicas::new(wanted)).await?) };
+    finish(&gateway, asked).await?;
     Ok(accepted())
 }
 
 /// Why the count is what it is.
 pub(super) async fn explain(
     State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
-    Query(place): Query<PlaceQuery>,
+    Name(name): Name,
+    place: Place,
 ) -> Result<Response, ManageError> {
     let function = place.function(&name, "")?;
     gateway.scaling.explain(&function).await.map(json).ok_or(ManageError::Nothing)

@@ -61,7 +61,7 @@ impl Default for Clock {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the gateway's only reading of the monotonic clock")]
-fn instant_now() -> Instant {
+pub(crate) fn instant_now() -> Instant {
     Instant::now()
 }
 

@@ -30,6 +30,7 @@ mod server;
 mod splice;
 mod system;
 mod table;
+mod timer;
 mod ui;
 mod upstream;
 

@@ -13,7 +13,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::{Body, BoxError};
 use crate::drain::{Drain, Drainable, Stage};
+use crate::timer::HeadTimer;
 
 /// Largest head of a request; beyond it 431, as OpenFaaS has it.
 const LARGEST_HEAD: usize = 1 << 20;
@@ -79,12 +80,11 @@ impl Server {
         H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        let builder = self.builder();
         let mut sweeps = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.spawn(&builder, stream, peer, handle.clone()),
+                    Ok((stream, peer)) => self.spawn(stream, peer, handle.clone()),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
@@ -96,7 +96,7 @@ impl Server {
         }
         // Connections the kernel has accepted already are served: closing the socket would reset them.
         while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-            self.spawn(&builder, stream, peer, handle.clone());
+            self.spawn(stream, peer, handle.clone());
         }
         drop(listener);
         self.end().await;
@@ -122,13 +122,13 @@ impl Server {
     fn builder(&self) -> http1::Builder {
         let mut builder = http1::Builder::new();
         builder
-            .timer(TokioTimer::new())
+            .timer(HeadTimer::default())
             .header_read_timeout(self.settings.header_timeout)
             .max_buf_size(LARGEST_HEAD);
         builder
     }
 
-    fn spawn<H, F>(&self, builder: &http1::Builder, stream: TcpStream, peer: SocketAddr, handle: H)
+    fn spawn<H, F>(&self, stream: TcpStream, peer: SocketAddr, handle: H)
     where
         H: Fn(Arc<Client>, Request<Incoming>) -> F + Send + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
@@ -149,7 +149,8 @@ impl Server {
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let connection =
+            self.builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
         self.tasks.spawn(async move { drain.run(connection).await });
     }
 }

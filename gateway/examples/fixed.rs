@@ -77,7 +77,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (table, mut nudges) = Table::new(&config, clock.clone());
     table.upsert(&status(backend.parse()?, replicas, rest.get(1).cloned()));
     table.set_synced();
-    let provider = Arc::new(FakeProvider::new());
+    let provider = Arc::new(FakeProvider::default());
     let gateway =
         Gateway::new(config, clock, provider, table, Arc::new(Fixed), Registry::default());
     let api = TcpListener::bind(listen.as_str()).await?;

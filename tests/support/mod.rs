@@ -106,7 +106,7 @@ fn announced(stdout: std::process::ChildStdout) -> (String, String) {
             }
         }
     });
-    let mut next = || told.recv_timeout(PATIENCE).expect("tidegate prints its addresses");
+    let next = || told.recv_timeout(PATIENCE).expect("tidegate prints its addresses");
     let url = next();
     (url, next())
 }
@@ -194,9 +194,14 @@ impl Tidegate {
         body
     }
 
-    /// Wanted and ready replicas.
+    /// Wanted and ready replicas; none of a function that is not deployed yet.
     pub async fn counts(&self, function: &str) -> (u64, u64) {
-        let status = self.describe(function).await;
+        let path = format!("/system/function/{function}");
+        let (found, status) = self.json(Method::GET, &path, Value::Null).await;
+        if found == StatusCode::NOT_FOUND {
+            return (0, 0);
+        }
+        assert_eq!(found, StatusCode::OK, "{status}");
         (
             status["replicas"].as_u64().unwrap_or(0),
             status["availableReplicas"].as_u64().unwrap_or(0),

@@ -3,6 +3,8 @@
 
 #[path = "system/access.rs"]
 mod access;
+#[path = "system/failures.rs"]
+mod failures;
 #[path = "system/functions.rs"]
 mod functions;
 #[path = "system/info.rs"]

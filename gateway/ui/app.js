@@ -72,12 +72,21 @@ async function detail(name) {
   document.getElementById("decisions").replaceChildren(...rows);
 }
 
+// The rows are made anew; who has come to one with the keyboard stays on it.
+function show(functions) {
+  const body = document.getElementById("functions");
+  const focused = body.contains(document.activeElement) ? document.activeElement.textContent : null;
+  body.replaceChildren(...functions.map(row));
+  const buttons = Array.from(body.querySelectorAll("button"));
+  buttons.find((button) => button.textContent === focused)?.focus();
+}
+
 async function refresh() {
   const summary = document.getElementById("summary");
   try {
     const functions = await ask("/system/functions");
     functions.sort((a, b) => a.name.localeCompare(b.name));
-    document.getElementById("functions").replaceChildren(...functions.map(row));
+    show(functions);
     const ready = functions.reduce((sum, f) => sum + (f.availableReplicas || 0), 0);
     summary.textContent = `${functions.length} functions, ${ready} replicas ready`;
     await detail(decodeURIComponent(location.hash.slice(1)));
@@ -87,5 +96,5 @@ async function refresh() {
 }
 
 refresh();
-setInterval(refresh, 2000);
+setInterval(() => { if (!document.hidden) refresh(); }, 2000);
 window.addEventListener("hashchange", refresh);

@@ -8,10 +8,11 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use tidegate_api::AlertWebhook;
 use tidegate_core::FunctionId;
+use tidegate_provider::ProviderError;
 
 use super::request::read_body;
-use crate::Gateway;
 use crate::error::ManageError;
+use crate::{Gateway, ScaleError};
 
 /// Each alert asks for its function; one about a function that is not there is skipped.
 pub(super) async fn take(
@@ -27,9 +28,10 @@ pub(super) async fn take(
         if gateway.table.get(&function).is_none() {
             continue;
         }
-        let firing = alert.status == "firing";
-        if let Err(error) = gateway.scaling.alert(&function, firing).await {
-            failures.push(format!("[{number}] {error}"));
+        let firing = alert.is_firing();
+        match gateway.scaling.alert(&function, firing).await {
+            Ok(()) | Err(ScaleError::Provider(ProviderError::NotDeployed(_))) => {}
+            Err(error) => failures.push(format!("[{number}] {error}")),
         }
     }
     if failures.is_empty() {

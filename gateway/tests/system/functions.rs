@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use tidegate_core::FunctionId;
-use tidegate_provider::fake::FakeProvider;
 
 use crate::world::{World, deployment, until};
 
@@ -217,25 +216,4 @@ async fn keys_are_read_in_any_case_and_null_is_nothing() {
     let answer = world.send("POST /system/functions", &[], body).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(world.describe("cat").await["envProcess"], "echo");
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_does_not_cut_a_deployment_in_half() {
-    let provider = FakeProvider::default();
-    let world = World::over(provider, |_| {}).await;
-    let id = FunctionId::parse("cat").expect("a name");
-    let body = deployment("cat").to_string();
-    let request = format!(
-        "POST /system/functions HTTP/1.1\r\nhost: g\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut stream = tokio::net::TcpStream::connect(world.address).await.expect("it listens");
-    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.expect("it reads");
-    drop(stream);
-    crate::world::within(async {
-        while world.provider.get(&id).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
 }

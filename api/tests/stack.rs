@@ -324,3 +324,14 @@ proptest! {
         prop_assert_eq!(&deployment(&stack, "cat").env_vars["KEY"], &value);
     }
 }
+
+#[test]
+fn the_examples_are_read_without_a_warning() {
+    let variables = [("STACK_DIR", "/srv/examples")];
+    let stack = read_with(include_str!("../../examples/stack.yml"), &variables)
+        .unwrap_or_else(|found| panic!("{found}"));
+    assert!(stack.warnings.is_empty(), "{}", stack.warnings);
+    for function in &stack.functions {
+        function.deployment(&no_file).unwrap_or_else(|found| panic!("{found}"));
+    }
+}

@@ -132,9 +132,7 @@ fn next_look(
 fn is_active(look: &Look<'_>, function: &Function, action: &Action) -> bool {
     let moving = matches!(action, Action::Scale { .. }) || !look.seen.pending.is_zero();
     let Some(load) = look.load else { return true };
-    let before = function.last.and_then(|last| last.load);
-    let arrived = before.is_none_or(|before| before.started != load.started);
-    if moving || load.demand() > 0 || arrived {
+    if moving || load.demand() > 0 {
         return true;
     }
     let bounds = function.policy.bounds;
@@ -144,5 +142,5 @@ fn is_active(look: &Look<'_>, function: &Function, action: &Action) -> bool {
     let held = matches!(action, Action::Stay(Hold::Settling { .. } | Hold::Learning { .. }));
     let measured = matches!(function.policy.target, Target::Load { .. });
     let above = look.seen.desired > bounds.min() && (held || measured);
-    above || function.has_load(look.config)
+    above || function.stirred_lately(look.config, look.now)
 }

@@ -9,6 +9,7 @@ use crate::config::Settings;
 use crate::decision::Hold;
 use crate::history::History;
 use crate::memory::LastDecision;
+use crate::rule::BUSY_SPAN;
 use crate::window::{Counted, Fraction, Reading, Span, Window};
 use crate::wishes::Wishes;
 
@@ -24,6 +25,8 @@ pub struct Function {
     fast: Window,
     /// Since when load was seen without a gap.
     watched: Option<Moment>,
+    /// When a look last saw that calls had begun or ended since the one before.
+    stirred: Option<Moment>,
     pub wishes: Wishes,
     pub idle: Idle,
     /// Since when replicas are on their way and none became ready; how many were ready then.
@@ -93,6 +96,7 @@ impl Function {
             stable: Window::default(),
             fast: Window::default(),
             watched: None,
+            stirred: None,
             wishes: Wishes::default(),
             idle: Idle {
                 touched: now,
@@ -146,14 +150,13 @@ impl Function {
         self.stable.rate(config.busy).unwrap_or(Fraction::ZERO)
     }
 
-    /// Whether anything was called lately. What the fast window no longer has cannot raise the count.
-    pub fn has_load(&self, config: &Settings) -> bool {
-        match self.policy.target {
-            Target::Community { .. } => self.busy_rate(config).of > 0,
-            Target::Load { load, .. } => {
-                self.averages(config, load).is_some_and(|(_, fast)| fast.of > 0)
-            }
-        }
+    /// Whether a call began or ended lately. What the fast window no longer has cannot raise the count.
+    pub fn stirred_lately(&self, config: &Settings, now: Moment) -> bool {
+        let lately = match self.policy.target {
+            Target::Community { .. } => BUSY_SPAN,
+            Target::Load { .. } => config.fast_window,
+        };
+        self.stirred.is_some_and(|at| now.since(at) <= lately)
     }
 
     /// For how long load was seen without a gap.
@@ -192,6 +195,10 @@ impl Function {
         let gap = known.is_some_and(|(at, _)| now.since(at) > GAP);
         if gap || known.is_some_and(|(_, before)| began_anew(load, &before)) {
             self.forget_load();
+        }
+        let calls = |load: &Load| (load.started, load.completed);
+        if calls(load) != known.map_or((0, 0), |(_, before)| calls(&before)) {
+            self.stirred = Some(now);
         }
         let counted = match self.policy.target {
             // Load changes nothing: nothing is kept of it.

@@ -158,7 +158,8 @@ mod tests {
             let at = Moment::from_secs(u64::from(step));
             wishes.note(at, Replicas::new(100 - step), SPAN);
         }
-        // At 62 s all but the merged last one are gone or going: never lower than what was wanted.
+        assert!(wishes.heap_bytes() <= MOST * size_of::<Wish>());
+        // Never lower than what was wanted last.
         let (count, _) = wishes.highest(Moment::from_secs(90), SPAN).expect("a wish of 39 s");
         assert!(count.get() >= 61, "{count}");
     }

@@ -3,7 +3,7 @@
 mod support;
 
 use support::{Scenario, secs};
-use tidegate_autoscaler::{Action, Hold, Memory};
+use tidegate_autoscaler::{Action, Config, Hold, Memory};
 use tidegate_core::{Load, Moment, Observation, Replicas};
 
 const CAPACITY_5: [(&str, &str); 4] =
@@ -157,11 +157,24 @@ fn time_at_zero_and_the_last_decision_survive_a_restart() {
 }
 
 #[test]
+fn the_warm_time_goes_on_over_a_restart() {
+    let config = Config { can_freeze: true, warm: secs(600), ..Config::default() };
+    let mut function = Scenario::with_config(&IDLES, config.clone());
+    function.serves(0.0, secs(60)).wants(0);
+    function.frozen = Replicas::ONE;
+    function.passes(secs(400));
+    function.restart_with(config).look();
+    assert_eq!(function.look_again(), Some(Moment::from_secs(200)));
+}
+
+#[test]
 fn a_new_revision_forgets_the_load_keeps_the_count_and_gives_a_fresh_grace() {
     let mut function = Scenario::with(&CAPACITY_5);
     function.holds(22, secs(60)).wants(5);
     function.revision = 2;
-    function.holds(1, secs(30)).wants(5);
+    function.holds(1, secs(1)).wants(5);
+    assert!(matches!(function.hold(), Some(Hold::Learning { .. })), "{:?}", function.hold());
+    function.holds(1, secs(29)).wants(5);
     let mut function = Scenario::with(&IDLES);
     function.serves(0.0, secs(59)).wants(1);
     function.revision = 2;

@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_about_a_constant_load_does_not_move_the_count(noise in prop::collection::vec(90_u64..=110, 780), target in 5_u32..40) {
+    fn no_noise_about_a_constant_load_moves_the_count_for_long(noise in prop::collection::vec(90_u64..=110, 780), target in 5_u32..40) {
         let target = target.to_string();
         let mut function = Scenario::with(&[("type", "capacity"), ("target", &target), ("max", "1000")]);
         for percent in &noise[..180] {
@@ -73,8 +73,8 @@ proptest! {
         for percent in &noise[180..] {
             function.holds(*percent, secs(1));
         }
-        // Ten minutes. Only where a boundary lies within the noise of an average does the count move.
-        prop_assert!(function.changes.len() <= settled + 4, "{:?}", function.changes);
+        // Ten minutes. Where a boundary lies within the noise of an average, wishes soon hold longer.
+        prop_assert!(function.changes.len() <= settled + 8, "{:?}", function.changes);
     }
 
     #[test]
@@ -180,6 +180,30 @@ proptest! {
         function.restart().holds(open, secs(100));
         prop_assert!(function.changes.is_empty(), "{:?}", function.changes);
     }
+}
+
+/// Ten minutes of ten percent noise at each of 35 targets, some of them with a boundary in the noise.
+#[test]
+fn noise_about_a_constant_load_hardly_ever_moves_the_count() {
+    let mut dice = Dice(3);
+    let mut moves = Vec::new();
+    for target in 5..40 {
+        let target = f64::from(target).to_string();
+        for _ in 0..4 {
+            let mut function =
+                Scenario::with(&[("type", "capacity"), ("target", &target), ("max", "1000")]);
+            for second in 0..780 {
+                function.holds(90 + dice.throw(21), secs(1));
+                if second == 180 {
+                    function.changes.clear();
+                }
+            }
+            moves.push(function.changes.len());
+        }
+    }
+    let still = moves.iter().filter(|moves| **moves == 0).count();
+    assert!(still * 100 >= moves.len() * 80, "{still} of {} do not move", moves.len());
+    assert!(moves.iter().sum::<usize>() <= moves.len() / 2, "{moves:?}");
 }
 
 /// A walk of requests, restarts, lost metrics and asks; the same each time.

@@ -97,6 +97,7 @@ fn without_a_target_more_than_five_calls_a_second_step_up_and_less_bring_it_back
     assert!(function.desired.get() >= 7, "{:?}", function.changes);
     let mut function = Scenario::with(&[("factor", "0")]);
     function.serves(100.0, secs(60)).wants(1);
+    assert_eq!(function.hold(), Some(Hold::AtTarget));
 }
 
 #[test]
@@ -218,6 +219,80 @@ fn a_count_outside_its_bounds_is_corrected() {
 }
 
 #[test]
+fn starts_that_are_stuck_hold_nothing_up_where_most_replicas_are_ready() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    function.holds(24, secs(60)).wants(5);
+    function.instant_starts = false;
+    function.ready = Replicas::new(4);
+    function.holds(24, secs(120)).wants(5);
+    function.holds(35, secs(1)).wants(7);
+}
+
+#[test]
+fn steps_without_a_target_are_five_seconds_apart_and_the_way_back_waits_for_calm() {
+    let mut function = Scenario::with(&[("max", "20")]);
+    // The first two looks are at 1 and 2 s, and two readings make a rate.
+    function.serves(100.0, secs(2)).wants(3);
+    function.serves(100.0, secs(4)).wants(3);
+    function.serves(100.0, secs(1)).wants(5);
+    let mut function = Scenario::with(&[("max", "2")]);
+    function.serves(10.0, secs(30)).wants(2);
+    // More than fifty calls within ten seconds until 34 s, then calm for a stable window of 30 s.
+    function.serves(0.0, secs(33)).wants(2);
+    function.serves(0.0, secs(1)).wants(1);
+}
+
+#[test]
+fn a_step_in_calls_a_second_is_followed_within_the_fast_window() {
+    let mut function = Scenario::with(&[("target", "10"), ("target-proportion", "1")]);
+    function.serves(10.0, secs(60)).wants(1);
+    function.serves(100.0, secs(7));
+    // The fast average is 100, of which 91 % scale up at once; the stable one tells the rest.
+    assert!((10..=11).contains(&function.desired.get()), "{:?}", function.changes);
+    function.serves(100.0, secs(25)).wants(10);
+}
+
+#[test]
+fn clumps_of_calls_with_pauses_between_count_together() {
+    let mut function = Scenario::with(&[("target", "12"), ("target-proportion", "1")]);
+    for _ in 0..20 {
+        function.serves(60.0, secs(1)).serves(0.0, secs(2));
+    }
+    function.wants(2); // 60 in 3 s are 20 a second
+}
+
+#[test]
+fn deep_waves_come_down_after_the_same_time_each() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    for _ in 0..6 {
+        function.holds(40, secs(40)).wants(8);
+        function.holds(0, secs(40)).wants(1);
+    }
+}
+
+#[test]
+fn waves_about_a_boundary_are_held_longer_and_longer() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    // An hour of 40 s at the boundary of one replica and 40 s just above it: 90 moves if all were followed.
+    for _ in 0..45 {
+        function.holds(5, secs(40)).holds(6, secs(40));
+    }
+    assert!(function.changes.len() <= 12, "{:?}", function.changes);
+}
+
+#[test]
+fn a_woken_function_gets_its_minimum_and_a_fresh_grace() {
+    let labels = [("min", "3"), ("zero", "true"), ("zero-duration", "1m")];
+    let mut function = Scenario::with(&labels);
+    function.serves(0.0, secs(60)).wants(0);
+    function.load.waiting = 1;
+    function.look();
+    function.wants(3);
+    function.load.waiting = 0;
+    function.serves(0.0, secs(59)).wants(3).serves(0.0, secs(1)).wants(0);
+}
+
+#[test]
 fn a_hard_limit_counts_as_full_for_every_rule() {
     let mut function = Scenario::with(&[("max", "10")]);
     function.replica_limit = Some(1);
@@ -274,7 +349,7 @@ fn a_static_function_that_lost_its_count_is_left_alone_and_still_idles_and_wakes
 #[test]
 fn an_idle_deadline_between_two_ticks_is_kept_exactly() {
     let mut function = Scenario::with(&[("zero", "true"), ("zero-duration", "2500ms")]);
-    function.serves(3.0, secs(1));
+    function.serves(3.0, secs(2));
     let ended = function.load.last_end.expect("calls ended");
     function.serves(0.0, secs(2)).wants(1);
     assert_eq!(function.look_again(), Some(ended + Duration::from_millis(2500)));

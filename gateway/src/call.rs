@@ -47,14 +47,17 @@ impl Call {
         self.started
     }
 
-    /// Takes a slot on a replica, after waiting for one if need be.
-    pub(crate) async fn acquire(
-        &mut self,
-        place: Place,
-        now: Moment,
-    ) -> Result<Waited, InvokeError> {
+    /// Takes a slot on a replica if there is one to be had at once.
+    pub(crate) fn take(&mut self, place: Place, now: Moment) -> bool {
         debug_assert!(self.replica.is_none(), "one slot a call");
-        let (replica, waited) = self.entry.acquire(self.admission, place, now).await?;
+        self.replica = self.entry.take(self.admission, place, now);
+        self.replica.is_some()
+    }
+
+    /// Waits for a slot on a replica.
+    pub(crate) async fn wait(&mut self, place: Place, now: Moment) -> Result<Waited, InvokeError> {
+        // Boxed: waiting is rare, and its future would make that of every call larger.
+        let (replica, waited) = Box::pin(self.entry.wait(place, now)).await?;
         self.replica = Some(replica);
         // Whatever the gate said at first: while this call is inside, it cannot be closed again.
         self.admission = Admission::Open;

@@ -69,8 +69,7 @@ impl Drain {
     }
 
     /// Runs a connection to its end.
-    pub(crate) async fn run<C: Drainable>(self: &Arc<Self>, connection: C) {
-        let mut connection = std::pin::pin!(connection);
+    pub(crate) async fn run<C: Drainable>(self: Arc<Self>, mut connection: Pin<Box<C>>) {
         let mut member = None;
         let mut told = false;
         poll_fn(|cx| {

@@ -223,8 +223,10 @@ pub(crate) struct Ids {
 impl Ids {
     /// Of a call that arrived at `unix_nanos`.
     pub(crate) fn of(headers: &HeaderMap, unix_nanos: u64) -> Self {
-        let call = headers.get(CALL_ID).filter(|id| !id.is_empty()).cloned();
-        Self { call: call.unwrap_or_else(make_call_id), start: HeaderValue::from(unix_nanos) }
+        let given = headers.get(CALL_ID).filter(|id| !id.is_empty());
+        // Copied, since a clone would keep the buffer that the head was read into.
+        let given = given.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
+        Self { call: given.unwrap_or_else(make_call_id), start: HeaderValue::from(unix_nanos) }
     }
 
     /// Puts them on an answer.

@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::UPGRADE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tidegate_core::Moment;
@@ -106,8 +108,16 @@ impl Gateway {
     ) -> Result<(Head, Exchange, Waited, Option<OnUpgrade>), InvokeError> {
         let upgrade =
             request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let entry = Arc::clone(call.entry());
+        let mut now = call.started();
+        let mut waited = Waited::Not;
+        if !call.take(Place::Back, now) {
+            let_go_of_the_buffer(&mut parts);
+            waited = call.wait(Place::Back, now).await?;
+            now = self.clock.now();
+        }
+
         let forwarding =
             Forwarding::new(&parts.headers, &client.forwarded, ids, entry.id().as_str());
         let upgrade = upgrade.filter(|_| forwarding.asks_for_upgrade());
@@ -115,26 +125,18 @@ impl Gateway {
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
         let (_, target) = split(path)?;
         let outbound = Outbound { method: &parts.method, target, forwarding };
-
-        let mut place = Place::Back;
-        let mut now = call.started();
-        let mut deadline = None;
-        let mut waited = Waited::Not;
+        let deadline = now + self.config.upstream_timeout;
         let mut tries = self.config.retries;
         loop {
-            let wait = call.acquire(place, now).await?;
-            if wait != Waited::Not {
-                waited = wait;
-                now = self.clock.now();
-            }
-            let deadline = *deadline.get_or_insert(now + self.config.upstream_timeout);
             let failed = match self.attempt(&outbound, upload, call, deadline).await {
                 Ok((head, exchange)) => return Ok((head, exchange, waited, upgrade)),
                 Err(failed) => failed,
             };
             now = self.clock.now();
-            place = Place::Front;
             upload = self.judge(failed, call, &outbound, &mut tries, now)?;
+            if !call.take(Place::Front, now) {
+                waited = call.wait(Place::Front, now).await?;
+            }
         }
     }
 
@@ -252,6 +254,22 @@ impl Gateway {
 
 fn path_of(request: &Request<Incoming>) -> &str {
     request.uri().path_and_query().map_or("", |path| path.as_str())
+}
+
+/// A call that waits keeps its head, copied, but not the buffer it was read into, which is many times
+/// larger and in which the server keeps nothing else.
+fn let_go_of_the_buffer(parts: &mut Parts) {
+    let mut headers = HeaderMap::with_capacity(parts.headers.len());
+    for (name, value) in &parts.headers {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            headers.append(name.clone(), value);
+        }
+    }
+    parts.headers = headers;
+    let path = parts.uri.path_and_query().map(|path| path.as_str().as_bytes());
+    if let Ok(uri) = Uri::from_maybe_shared(Bytes::copy_from_slice(path.unwrap_or_default())) {
+        parts.uri = uri;
+    }
 }
 
 /// Splits `/function/NAME/rest?query` into the name and the function's own target, byte for byte.

@@ -139,19 +139,17 @@ impl Server {
         let drain = Arc::clone(&self.drain);
         let stages = Arc::clone(&drain);
         let service = service_fn(move |request| {
-            let answer = handle(Arc::clone(&client), request);
             let stages = Arc::clone(&stages);
-            async move {
-                let mut response = answer.await;
+            // Not an async block: that would hold the handler's future twice, for every connection.
+            handle(Arc::clone(&client), request).map(move |mut response| {
                 if stages.stage() != Stage::Serving && !response.status().is_informational() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
-            }
+            })
         });
-        let connection =
-            self.builder().serve_connection(TokioIo::new(stream), service).with_upgrades();
-        self.tasks.spawn(async move { drain.run(connection).await });
+        let connection = self.builder().serve_connection(TokioIo::new(stream), service);
+        self.tasks.spawn(drain.run(Box::pin(connection.with_upgrades())));
     }
 }
 

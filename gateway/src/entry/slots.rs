@@ -60,24 +60,21 @@ impl Drop for Grant {
 }
 
 impl Entry {
-    /// Takes a slot, at once if there is one. To be given back by [`Entry::release`].
-    pub(crate) async fn acquire(
-        self: &Arc<Self>,
+    /// Takes a slot if there is one. To be given back by [`Entry::release`].
+    pub(crate) fn take(
+        &self,
         admission: Admission,
         place: Place,
         now: Moment,
-    ) -> Result<(Arc<Handle>, Waited), InvokeError> {
+    ) -> Option<Arc<Handle>> {
         // Whoever finds others waiting queues behind them.
         let free =
             admission == Admission::Open && (place == Place::Front || self.room.waiting() == 0);
-        if free && let Some(handle) = self.take_slot(now) {
-            return Ok((handle, Waited::Not));
-        }
-        // Boxed: waiting is rare, and its future would make that of every call larger.
-        Box::pin(self.wait(place, now)).await
+        if free { self.take_slot(now) } else { None }
     }
 
-    async fn wait(
+    /// Waits for a slot. To be given back by [`Entry::release`].
+    pub(crate) async fn wait(
         self: &Arc<Self>,
         place: Place,
         now: Moment,

@@ -68,6 +68,7 @@ fn a_late_sample_with_old_counters_counts_for_nothing() {
     function.serves(20.0, secs(3));
     let decision = function.autoscaler.decide(at, &late);
     assert_eq!(decision.action, Action::Stay(Hold::NoSamples));
+    assert_eq!(decision.look_again, Some(function.now + secs(1)));
     function.serves(20.0, secs(1));
     // Were the window begun anew at the late sample, the load would have to be learnt again.
     assert_eq!(function.hold(), Some(Hold::AtTarget));

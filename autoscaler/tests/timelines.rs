@@ -266,7 +266,7 @@ fn deep_waves_come_down_after_the_same_time_each() {
     let mut function = Scenario::with(&CAPACITY_5);
     for _ in 0..6 {
         function.holds(40, secs(40)).wants(8);
-        function.holds(0, secs(40)).wants(1);
+        function.holds(1, secs(40)).wants(1);
     }
 }
 

@@ -261,13 +261,10 @@ impl ScaleLoop {
         let Some(watched) = self.functions.get_mut(&function) else { return };
         watched.busy = false;
         let failed = result.is_err();
-        match &result {
-            Ok(()) => call.succeeded(&watched.entry),
-            Err(error) => {
-                error!(function.name = function.name(), function.namespace = function.namespace(), error = %chain(error), "scaling {function} failed; it is tried again");
-                self.metrics.failed();
-                call.failed(&watched.entry, error);
-            }
+        if let Err(error) = &result {
+            error!(function.name = function.name(), function.namespace = function.namespace(), error = %chain(error), "scaling {function} failed; it is tried again");
+            self.metrics.failed();
+            call.failed(&watched.entry, error);
         }
         if let Some(answer) = answer {
             let _ = answer.send(result.map_err(ScaleError::Provider));

@@ -24,7 +24,7 @@ pub(super) struct Call {
 enum Kind {
     /// A count above zero.
     Count,
-    /// From zero: the gate opens when the provider has taken the count.
+    /// From zero, with the gate open again.
     Wake,
     /// To zero, with the gate shut.
     Zero,
@@ -33,13 +33,6 @@ enum Kind {
 }
 
 impl Call {
-    pub(super) fn succeeded(self, entry: &Arc<Entry>) {
-        // What was told to end stays out of service until the provider reports it anew.
-        if self.kind == Kind::Wake {
-            entry.reopen();
-        }
-    }
-
     pub(super) fn failed(self, entry: &Arc<Entry>, error: &ProviderError) {
         if self.kind != Kind::Cleanup {
             entry.set_desired(self.from);
@@ -162,6 +155,11 @@ fn up(entry: &Arc<Entry>, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
     let victims = entry.drained();
     let replicas = with_draining(entry, to, &victims);
     let kind = if from.is_zero() { Kind::Wake } else { Kind::Count };
+    if kind == Kind::Wake {
+        // What was told to end stays out of service until the provider reports it anew, so the gate may
+        // open before the provider has written the count down: a thawed replica answers at once.
+        entry.reopen();
+    }
     (Call { kind, from }, ScaleTo { replicas, victims, depth: Depth::Removed })
 }
 

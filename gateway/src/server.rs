@@ -124,7 +124,9 @@ impl Server {
         builder
             .timer(HeadTimer::default())
             .header_read_timeout(self.settings.header_timeout)
-            .max_buf_size(LARGEST_HEAD);
+            .max_buf_size(LARGEST_HEAD)
+            // Head and small body leave in one copied piece: measured cheaper than a vectored write.
+            .writev(false);
         builder
     }
 

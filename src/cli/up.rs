@@ -67,7 +67,7 @@ struct Settings {
     /// Longest that a new replica may take to become ready [default: 60s]
     #[arg(long, value_name = "DURATION")]
     start_deadline: Option<String>,
-    /// Longest that a function may take to answer [default: 60s]
+    /// Longest that a function may take to answer [default: 5m]
     #[arg(long, value_name = "DURATION")]
     upstream_timeout: Option<String>,
     /// Longest that a call waits for a replica [default: 60s]

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each crate may depend on.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("tidegate-core", &[]),
     ("tidegate-idler", &["tidegate-core"]),
     ("tidegate-autoscaler", &["tidegate-core", "tidegate-idler"]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("tidegate-watchdog", &["tidegate-core"]),
     ("tidegate-provider-process", &["tidegate-core", "tidegate-provider", "tidegate-watchdog"]),
     ("tidegate-gateway", &["tidegate-core", "tidegate-api", "tidegate-provider"]),
+    ("tidegate-loadtest", &["tidegate-core", "tidegate-autoscaler"]),
     (
         "tidegate",
         &[
@@ -22,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "tidegate-api",
             "tidegate-autoscaler",
             "tidegate-gateway",
+            "tidegate-loadtest",
             "tidegate-provider",
             "tidegate-provider-process",
             "tidegate-watchdog",

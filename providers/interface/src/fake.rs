@@ -7,6 +7,7 @@ mod replica;
 mod world;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -49,6 +50,23 @@ pub struct FakeProvider {
     /// Counts changes; the world's own lock orders them.
     changes: Arc<watch::Sender<u64>>,
     capabilities: Capabilities,
+    on_scale: OnScale,
+}
+
+/// Who is told of each scale call.
+#[derive(Clone)]
+struct OnScale(Arc<dyn Fn(&FunctionId, &ScaleTo) + Send + Sync>);
+
+impl Default for OnScale {
+    fn default() -> Self {
+        Self(Arc::new(|_, _| ()))
+    }
+}
+
+impl fmt::Debug for OnScale {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("OnScale")
+    }
 }
 
 impl Default for FakeProvider {
@@ -65,7 +83,17 @@ impl FakeProvider {
             world: Arc::new(Mutex::new(World::new(starts))),
             changes: Arc::default(),
             capabilities,
+            on_scale: OnScale::default(),
         }
+    }
+
+    /// The same, telling `listener` of every scale call before it is done.
+    pub fn on_scale(
+        mut self,
+        listener: impl Fn(&FunctionId, &ScaleTo) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_scale = OnScale(Arc::new(listener));
+        self
     }
 
     /// The same with other capabilities.
@@ -85,7 +113,12 @@ impl FakeProvider {
     pub fn crash(&self) -> Self {
         let world = Arc::new(Mutex::new(self.world().after_crash()));
         world.lock().unwrap_or_else(PoisonError::into_inner).settle_all(&world);
-        Self { world, changes: Arc::default(), capabilities: self.capabilities }
+        Self {
+            world,
+            changes: Arc::default(),
+            capabilities: self.capabilities,
+            on_scale: self.on_scale.clone(),
+        }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -210,6 +243,7 @@ impl Provider for FakeProvider {
     }
 
     async fn scale(&self, function: &FunctionId, to: ScaleTo) -> Result<(), ProviderError> {
+        (self.on_scale.0)(function, &to);
         let capabilities = self.capabilities;
         self.change(function, |world| {
             world.function(function)?.scale(to, capabilities);

@@ -2,6 +2,9 @@
 
 pub mod auth;
 mod balance;
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
 mod body;
 mod call;
 mod clock;

@@ -53,9 +53,11 @@ pub struct FakeProvider {
     on_scale: OnScale,
 }
 
+type Listener = dyn Fn(&FunctionId, &ScaleTo) + Send + Sync;
+
 /// Who is told of each scale call.
 #[derive(Clone)]
-struct OnScale(Arc<dyn Fn(&FunctionId, &ScaleTo) + Send + Sync>);
+struct OnScale(Arc<Listener>);
 
 impl Default for OnScale {
     fn default() -> Self {

@@ -30,9 +30,15 @@ lint: ## Format check and clippy, warnings denied
 test: deps deps-test ## Everything that CI runs
 	@scripts/test
 
-bench: ## Run the benchmarks beside nginx and HAProxy; see docs/benchmarks.md
+bench: ## Run all benchmarks, some beside nginx and HAProxy; see docs/benchmarks.md
 	@scripts/deps bench
+	$(CARGO) build --release --locked --bin tidegate
 	@scripts/bench
+	@scripts/bench-wake
+	@scripts/bench-many
+	$(CARGO) bench --locked --bench crossing
+	$(CARGO) bench --locked -p tidegate-gateway --features bench --bench recording --bench queue
+	$(CARGO) bench --locked -p tidegate-autoscaler
 
 doc: ## Build the API documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

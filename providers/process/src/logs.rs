@@ -12,7 +12,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -41,9 +42,12 @@ pub(crate) enum Origin {
     Provider,
 }
 
-/// Tells readers of a function's log that there is more.
+/// Tells readers of a function's log that there is more. Costs next to nothing until somebody reads.
 #[derive(Debug, Default)]
-pub(crate) struct LogBoard(watch::Sender<Notice>);
+pub(crate) struct LogBoard {
+    sender: OnceLock<Box<watch::Sender<Notice>>>,
+    closed: AtomicBool,
+}
 
 /// What readers are told.
 #[derive(Copy, Clone, Debug, Default)]
@@ -72,21 +76,31 @@ struct LogFile {
 impl LogBoard {
     /// A reader's end.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Notice> {
-        self.0.subscribe()
+        let sender = self.sender.get_or_init(Box::default);
+        // Whoever closed before the sender was there could not tell it.
+        if self.is_closed() {
+            sender.send_modify(|notice| notice.closed = true);
+        }
+        sender.subscribe()
     }
 
     /// Readers end when they have read what there is.
     pub(crate) fn close(&self) {
-        self.0.send_modify(|notice| notice.closed = true);
+        self.closed.store(true, Ordering::SeqCst);
+        if let Some(sender) = self.sender.get() {
+            sender.send_modify(|notice| notice.closed = true);
+        }
     }
 
     /// Whether the function is gone.
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.borrow().closed
+        self.closed.load(Ordering::SeqCst)
     }
 
     fn written(&self, turned_over: bool) {
-        self.0.send_modify(|notice| notice.files += u64::from(turned_over));
+        if let Some(sender) = self.sender.get() {
+            sender.send_modify(|notice| notice.files += u64::from(turned_over));
+        }
     }
 }
 

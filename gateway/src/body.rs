@@ -1,14 +1,15 @@
 //! The bodies this gateway answers with.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::Full;
 
 use crate::proxy::Download;
+
+/// Longest piece of a body at hand that is given away at once: the server copies a piece into its buffer.
+const PIECE: usize = 64 << 10;
 
 /// Any error on the way.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -16,7 +17,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A body: a few words of ours, what a replica sends, or what a handler of `/system` made.
 pub(crate) enum Body {
     /// At hand.
-    Whole(Full<Bytes>),
+    Whole(Bytes),
     /// From a replica.
     Replica(Download),
     /// From a handler.
@@ -26,12 +27,12 @@ pub(crate) enum Body {
 impl Body {
     /// No bytes.
     pub(crate) fn empty() -> Self {
-        Self::Whole(Full::default())
+        Self::Whole(Bytes::new())
     }
 
     /// A text.
     pub(crate) fn text(text: impl Into<Bytes>) -> Self {
-        Self::Whole(Full::new(text.into()))
+        Self::Whole(text.into())
     }
 }
 
@@ -44,9 +45,11 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never: Infallible| -> BoxError { match never {} }),
+            Self::Whole(body) if body.is_empty() => Poll::Ready(None),
+            Self::Whole(body) => {
+                let piece = body.split_to(body.len().min(PIECE));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             Self::Replica(body) => body.poll_frame(cx).map_err(Into::into),
             Self::Handler(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
@@ -54,7 +57,7 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.is_end_stream(),
+            Self::Whole(body) => body.is_empty(),
             Self::Replica(body) => body.is_end_stream(),
             Self::Handler(body) => body.is_end_stream(),
         }
@@ -62,7 +65,7 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => body.size_hint(),
+            Self::Whole(body) => SizeHint::with_exact(body.len() as u64),
             Self::Replica(body) => body.size_hint(),
             Self::Handler(body) => body.size_hint(),
         }

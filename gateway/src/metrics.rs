@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 use crate::body::Body;
 
 pub(crate) use functions::FunctionMetrics;
+use text::Rewriter;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const OPEN_METRICS: HeaderValue =
@@ -50,14 +51,15 @@ pub(crate) fn respond<B>(registry: &Registry, request: &Request<B>) -> Response<
 }
 
 fn scrape<B>(registry: &Registry, request: &Request<B>) -> Response<Body> {
-    let mut open_metrics = String::new();
-    if encode(&mut open_metrics, registry).is_err() {
-        return status(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n");
-    }
-    let (text, kind) = if wants_open_metrics(request) {
-        (open_metrics, OPEN_METRICS)
+    let written = if wants_open_metrics(request) {
+        let mut text = String::new();
+        encode(&mut text, registry).map(|()| (text, OPEN_METRICS))
     } else {
-        (text::from_open_metrics(&open_metrics), TEXT)
+        let mut text = Rewriter::default();
+        encode(&mut text, registry).map(|()| (text.finish(), TEXT))
+    };
+    let Ok((text, kind)) = written else {
+        return status(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n");
     };
     let mut response = Response::new(Body::text(text));
     response.headers_mut().insert(CONTENT_TYPE, kind);

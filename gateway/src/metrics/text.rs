@@ -3,30 +3,67 @@
 //! The two differ in the comments: 0.0.4 names a counter with its `_total`, knows no `UNIT` and no `EOF`,
 //! and calls `untyped` what OpenMetrics calls `unknown`.
 
+use std::fmt;
+
 /// A counter whose name OpenFaaS fixed before counters had to end in `_total`: OpenMetrics only takes it
 /// as of unknown type.
 pub(super) const STARTED: &str = "gateway_function_invocation_started";
 
-/// Rewrites the whole text.
-pub(super) fn from_open_metrics(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 64);
-    // HELP comes before TYPE, which alone knows the final name.
-    let mut help: Option<(&str, &str)> = None;
-    for line in text.split_inclusive('\n') {
-        let Some(comment) = line.strip_prefix("# ") else {
-            out.push_str(line);
-            continue;
-        };
-        let mut words = comment.trim_end_matches('\n').splitn(3, ' ');
+/// Takes OpenMetrics text as it is written, piece by piece, and keeps it as 0.0.4.
+#[derive(Debug, Default)]
+pub(super) struct Rewriter {
+    out: String,
+    /// The comment line being written, or nothing while a sample is.
+    comment: String,
+    /// Within a line that is no comment.
+    in_sample: bool,
+    /// HELP comes before TYPE, which alone knows the final name.
+    help: Option<(String, String)>,
+}
+
+impl Rewriter {
+    /// All that was written.
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+
+    fn piece(&mut self, piece: &str) {
+        if !self.in_sample && self.comment.is_empty() {
+            self.in_sample = !piece.starts_with('#');
+        }
+        if self.in_sample {
+            self.out.push_str(piece);
+        } else {
+            self.comment.push_str(piece);
+        }
+        if piece.ends_with('\n') {
+            self.in_sample = false;
+            let comment = std::mem::take(&mut self.comment);
+            self.comment(comment.trim_end_matches('\n'));
+        }
+    }
+
+    fn comment(&mut self, line: &str) {
+        let mut words = line.splitn(4, ' ').skip(1);
         match (words.next(), words.next(), words.next()) {
-            (Some("HELP"), Some(name), text) => help = Some((name, text.unwrap_or_default())),
+            (Some("HELP"), Some(name), text) => {
+                self.help = Some((name.to_owned(), text.unwrap_or_default().to_owned()));
+            }
             (Some("TYPE"), Some(name), Some(kind)) => {
-                write_family(&mut out, name, kind, help.take());
+                let help = self.help.take();
+                let help = help.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+                write_family(&mut self.out, name, kind, help);
             }
             _ => {}
         }
     }
-    out
+}
+
+impl fmt::Write for Rewriter {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.split_inclusive('\n').for_each(|piece| self.piece(piece));
+        Ok(())
+    }
 }
 
 fn write_family(out: &mut String, name: &str, kind: &str, help: Option<(&str, &str)>) {
@@ -50,6 +87,7 @@ fn write_family(out: &mut String, name: &str, kind: &str, help: Option<(&str, &s
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fmt::Write;
 
     #[test]
     fn comments_are_rewritten_and_samples_kept() {
@@ -59,6 +97,14 @@ mod tests {
         let text = "# HELP calls_total Calls made.\n# TYPE calls_total counter\ncalls_total{a=\"# TYPE\"} 1\n\
             # HELP wait_seconds Waits.\n# TYPE wait_seconds histogram\nwait_seconds_sum 2.0\n\
             # HELP gateway_function_invocation_started S.\n# TYPE gateway_function_invocation_started counter\ngateway_function_invocation_started 3\n";
-        assert_eq!(from_open_metrics(open_metrics), text);
+        // However it is cut into pieces.
+        for length in 1..open_metrics.len() {
+            let mut rewriter = Rewriter::default();
+            for piece in open_metrics.as_bytes().chunks(length) {
+                let piece = str::from_utf8(piece).expect("ASCII");
+                rewriter.write_str(piece).expect("it only grows");
+            }
+            assert_eq!(rewriter.finish(), text, "in pieces of {length}");
+        }
     }
 }

@@ -9,3 +9,18 @@
 pub mod plan;
 pub mod profile;
 pub mod results;
+
+mod clock;
+mod collect;
+mod connection;
+mod h2;
+mod record;
+mod run;
+mod schedule;
+mod tally;
+mod tls;
+mod worker;
+
+pub use connection::dial::ConnectError;
+pub use run::{Call, Hooks, RunError, run, run_blocking};
+pub use tls::TlsError;

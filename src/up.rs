@@ -136,8 +136,8 @@ async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(),
     };
     tasks.spawn_until_stopped("seed", async move {
         banner.print_addresses();
-        let seeded = seeding.deploy(&*provider).await;
-        banner.print_functions(&seeded);
+        let (seeded, more) = seeding.deploy(&*provider).await;
+        banner.print_functions(&seeded, more);
     });
     bound.run(stop).await;
     workers.stop().cancel();

@@ -36,8 +36,8 @@ impl Banner {
         print(&text);
     }
 
-    /// Printed when the functions are deployed.
-    pub fn print_functions(&self, functions: &[Seeded]) {
+    /// Printed when the functions are deployed; `more` are there that are not among them.
+    pub fn print_functions(&self, functions: &[Seeded], more: usize) {
         let widest = functions.iter().map(|function| function.name.len()).max().unwrap_or(0).max(8);
         let mut text =
             format!("\n{:widest$}  {:>8}  {:12}  {}\n", "FUNCTION", "REPLICAS", "SCALING", "NOTE");
@@ -45,6 +45,9 @@ impl Banner {
             let Seeded { name, replicas, scaling, note, .. } = function;
             text += format!("{name:widest$}  {replicas:>8}  {scaling:12}  {note}").trim_end();
             text.push('\n');
+        }
+        if more > 0 {
+            text += &format!("and {more} more: tidegate list -g http://{}\n", self.api);
         }
         if let Some(first) = functions.iter().find(|function| function.deployed) {
             text += &self.next_commands(&first.name);

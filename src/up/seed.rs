@@ -3,6 +3,7 @@
 //! A function that is deployed already just so is left alone: a restart rolls nothing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,12 +15,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Map, Value, json};
 use tidegate_api::FunctionDeployment;
-use tidegate_core::labels;
-use tidegate_provider::Provider;
+use tidegate_core::{DEFAULT_NAMESPACE, labels};
+use tidegate_provider::{Deployment, Provider};
 use tracing::error;
 
 /// Name of the function that an empty tidegate starts with.
 pub const DEMO: &str = "hello";
+
+/// How many functions that were there already the table shows.
+const MOST_SHOWN: usize = 20;
 
 /// What is to be deployed, and where.
 pub struct Seeding {
@@ -42,8 +46,8 @@ pub struct Seeded {
 type Http = Client<HttpConnector, Full<Bytes>>;
 
 impl Seeding {
-    /// Deploys all of it; then tells of every function there is.
-    pub async fn deploy(self, provider: &dyn Provider) -> Vec<Seeded> {
+    /// Deploys all of it; then tells of those, of some that were there, and of how many more there are.
+    pub async fn deploy(self, provider: &dyn Provider) -> (Vec<Seeded>, usize) {
         let http = Client::builder(TokioExecutor::new()).build_http();
         let mut functions: Vec<Value> = Vec::new();
         for function in &self.functions {
@@ -61,20 +65,16 @@ impl Seeding {
             let outcome = self.deploy_one(&http, function).await;
             seeded.push(row(function, outcome));
         }
-        let listed = self.call(&http, Method::GET, "/system/functions", &Value::Null).await;
-        let others = listed
-            .ok()
-            .and_then(|(_, body)| serde_json::from_slice::<Vec<Value>>(&body).ok())
-            .unwrap_or_default();
-        for function in &others {
-            let name = text(function, "name");
-            if !seeded.iter().any(|row| row.name == name) {
-                let mut function = function.clone();
-                function["service"] = name.into();
-                seeded.push(row(&function, Ok("deployed earlier".to_owned())));
-            }
-        }
-        seeded
+        let there = provider.list(None).await.unwrap_or_default();
+        let others = there.iter().map(|status| &status.deployment);
+        let mut others = others.filter(|other| {
+            let name = shown(other);
+            !seeded.iter().any(|row| row.name == name)
+        });
+        let earlier: Vec<_> = others.by_ref().take(MOST_SHOWN).map(earlier).collect();
+        let more = others.count();
+        seeded.extend(earlier);
+        (seeded, more)
     }
 
     fn demo(&self) -> Value {
@@ -127,6 +127,18 @@ impl Seeding {
         let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
         Ok((status, body.to_bytes()))
     }
+}
+
+/// A function's name, with its namespace when that is not the default one.
+fn shown(deployment: &Deployment) -> String {
+    let function = &deployment.function;
+    let full = function.namespace() != DEFAULT_NAMESPACE;
+    if full { function.as_str() } else { function.name() }.to_owned()
+}
+
+fn earlier(deployment: &Arc<Deployment>) -> Seeded {
+    let function = json!({ "service": shown(deployment), "labels": deployment.labels });
+    row(&function, Ok("deployed earlier".to_owned()))
 }
 
 fn text(function: &Value, key: &str) -> String {

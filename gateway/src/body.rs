@@ -1,5 +1,6 @@
 //! The bodies this gateway answers with.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,9 +9,6 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::proxy::Download;
 
-/// Longest piece of a body at hand that is given away at once: the server copies a piece into its buffer.
-const PIECE: usize = 64 << 10;
-
 /// Any error on the way.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -18,6 +16,8 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) enum Body {
     /// At hand.
     Whole(Bytes),
+    /// At hand, in pieces.
+    Pieces(VecDeque<Bytes>),
     /// From a replica.
     Replica(Download),
     /// From a handler.
@@ -46,9 +46,9 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Whole(body) if body.is_empty() => Poll::Ready(None),
-            Self::Whole(body) => {
-                let piece = body.split_to(body.len().min(PIECE));
-                Poll::Ready(Some(Ok(Frame::data(piece))))
+            Self::Whole(body) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(body))))),
+            Self::Pieces(pieces) => {
+                Poll::Ready(pieces.pop_front().map(|piece| Ok(Frame::data(piece))))
             }
             Self::Replica(body) => body.poll_frame(cx).map_err(Into::into),
             Self::Handler(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
@@ -58,6 +58,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(body) => body.is_empty(),
+            Self::Pieces(pieces) => pieces.is_empty(),
             Self::Replica(body) => body.is_end_stream(),
             Self::Handler(body) => body.is_end_stream(),
         }
@@ -66,6 +67,9 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(body) => SizeHint::with_exact(body.len() as u64),
+            Self::Pieces(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
             Self::Replica(body) => body.size_hint(),
             Self::Handler(body) => body.size_hint(),
         }

@@ -17,7 +17,7 @@ use prometheus_client::registry::Registry;
 use crate::body::Body;
 
 pub(crate) use functions::FunctionMetrics;
-use text::Rewriter;
+use text::{Pieces, Rewriter};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const OPEN_METRICS: HeaderValue =
@@ -52,8 +52,8 @@ pub(crate) fn respond<B>(registry: &Registry, request: &Request<B>) -> Response<
 
 fn scrape<B>(registry: &Registry, request: &Request<B>) -> Response<Body> {
     let written = if wants_open_metrics(request) {
-        let mut text = String::new();
-        encode(&mut text, registry).map(|()| (text, OPEN_METRICS))
+        let mut text = Pieces::default();
+        encode(&mut text, registry).map(|()| (text.finish(), OPEN_METRICS))
     } else {
         let mut text = Rewriter::default();
         encode(&mut text, registry).map(|()| (text.finish(), TEXT))
@@ -61,7 +61,7 @@ fn scrape<B>(registry: &Registry, request: &Request<B>) -> Response<Body> {
     let Ok((text, kind)) = written else {
         return status(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n");
     };
-    let mut response = Response::new(Body::text(text));
+    let mut response = Response::new(Body::Pieces(text));
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

@@ -179,10 +179,11 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 25] = [
+pub const KNOWN: [&str; 26] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
+    "TIDEGATE_THREADS",
     "TIDEGATE_STATE_DIR",
     "TIDEGATE_AUTH",
     "TIDEGATE_PASSWORD_FILE",

@@ -85,18 +85,28 @@ pub(crate) fn random() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::upstream::PoolSettings;
     use tidegate_provider::{Address, Phase, Replica, ReplicaId};
 
     fn replicas(count: usize) -> Vec<Arc<Handle>> {
+        let pool = PoolSettings {
+            idle: 1,
+            threads: 0,
+            idle_timeout: Duration::ZERO,
+            connect_timeout: Duration::ZERO,
+        };
         let one = |number: usize| {
-            Arc::new(Handle::new(&Replica {
+            let replica = Replica {
                 id: ReplicaId::new(number.to_string()),
                 address: Address::Tcp(([127, 0, 0, 1], 1).into()),
                 phase: Phase::Ready,
                 restarts: 0,
                 detail: String::new(),
-            }))
+            };
+            Arc::new(Handle::new(&replica, &pool))
         };
         (0..count).map(one).collect()
     }

@@ -93,7 +93,7 @@ impl Call {
     pub(crate) fn give_back(&self, connection: Box<Connection>) {
         if let Some(replica) = &self.replica {
             // The moment of arrival will do for idleness and saves a look at the clock.
-            replica.pool.give(connection, self.started, self.entry.pool_settings().idle);
+            replica.pool.give(connection, self.started, self.entry.pool_settings());
         }
     }
 }

@@ -6,11 +6,18 @@ use tidegate_core::Reader;
 
 use crate::auth::Credentials;
 
+/// Most threads that can be asked for: a larger number is a slip of the pen.
+const MOST_THREADS: usize = 1024;
+/// What is said of them when the text is no such number.
+const THREADS: &str = "a whole number from 0 to 1024";
+
 /// Settings of the gateway; `Config::default()` is what a user gets who sets nothing.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Who may use `/system` and `/ui`; `None` leaves them open.
     pub auth: Option<Credentials>,
+    /// Threads that serve connections, each with a runtime of its own; with none the caller's serves.
+    pub threads: usize,
     /// Longest wait for the head of a replica's answer. Bodies and upgrades may then last.
     pub upstream_timeout: Duration,
     /// Longest wait for a connection to a replica.
@@ -43,6 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             auth: None,
+            threads: cores(),
             upstream_timeout: Duration::from_secs(300),
             connect_timeout: Duration::from_secs(5),
             wake_timeout: Duration::from_secs(60),
@@ -67,8 +75,13 @@ impl Config {
         let default = Self::default();
         let upstream = vars.duration("upstream_timeout", default.upstream_timeout);
         let header = vars.duration("read_timeout", default.header_timeout);
+        let threads = vars.parsed("TIDEGATE_THREADS", default.threads, THREADS);
+        if threads > MOST_THREADS {
+            vars.refuse("TIDEGATE_THREADS", THREADS);
+        }
         Self {
             auth: None,
+            threads,
             upstream_timeout: vars.duration("TIDEGATE_UPSTREAM_TIMEOUT", upstream),
             connect_timeout: vars.duration("TIDEGATE_CONNECT_TIMEOUT", default.connect_timeout),
             wake_timeout: vars.duration("TIDEGATE_WAKE_TIMEOUT", default.wake_timeout),
@@ -88,4 +101,9 @@ impl Config {
             management_body_limit: default.management_body_limit,
         }
     }
+}
+
+/// How many threads can run at the same time.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -68,8 +68,12 @@ impl Drain {
         }
     }
 
-    /// Runs a connection to its end.
-    pub(crate) async fn run<C: Drainable>(self: Arc<Self>, mut connection: Pin<Box<C>>) {
+    /// Runs a connection to its end, and keeps what it holds until then.
+    pub(crate) async fn run<C: Drainable, H>(
+        self: Arc<Self>,
+        mut connection: Pin<Box<C>>,
+        _held: H,
+    ) {
         let mut member = None;
         let mut told = false;
         poll_fn(|cx| {

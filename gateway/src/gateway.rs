@@ -4,21 +4,25 @@ use std::io;
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
+use axum::response::IntoResponse;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tidegate_provider::Provider;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt;
 
 use crate::body::Body;
 use crate::drain::Drain;
+use crate::error::ManageError;
 use crate::invoke::PREFIX;
 use crate::metrics::{Counters, FunctionMetrics};
 use crate::server::{Client, Server, ServerSettings};
 use crate::system::ManageMetrics;
+use crate::workers::Workers;
 use crate::{Clock, Config, Scaling, Table, metrics, system};
 
 /// The gateway.
@@ -78,16 +82,20 @@ impl Gateway {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        let server = self.server(self.tasks.clone());
+        let workers = Workers::start(self.config.threads)?;
+        // Management is for the caller's runtime: what a handler starts may outlast the workers.
+        let home = (!workers.is_empty()).then(Handle::current);
+        let server = self.server(self.tasks.clone(), workers);
         let router = system::router(Arc::clone(&self));
         let gateway = Arc::clone(&self);
         let handle = move |client: Arc<Client>, request: Request<Incoming>| {
             let gateway = Arc::clone(&gateway);
-            let router = (!request.uri().path().starts_with(PREFIX)).then(|| router.clone());
+            let managed =
+                (!request.uri().path().starts_with(PREFIX)).then(|| (router.clone(), home.clone()));
             async move {
-                match router {
+                match managed {
                     None => gateway.invoke(&client, request).await,
-                    Some(router) => Box::pin(manage(router, &client, request)).await,
+                    Some((router, home)) => Box::pin(manage(home, router, client, request)).await,
                 }
             }
         };
@@ -110,7 +118,7 @@ impl Gateway {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        let server = self.server(TaskTracker::new());
+        let server = self.server(TaskTracker::new(), Workers::default());
         let handle = move |_client: Arc<Client>, request: Request<Incoming>| {
             let gateway = Arc::clone(&self);
             async move { metrics::respond(&gateway.registry, &request) }
@@ -128,7 +136,7 @@ impl Gateway {
         self.stopping.cancel();
     }
 
-    fn server(&self, tasks: TaskTracker) -> Server {
+    fn server(&self, tasks: TaskTracker, workers: Workers) -> Server {
         Server {
             settings: ServerSettings {
                 header_timeout: self.config.header_timeout,
@@ -138,18 +146,28 @@ impl Gateway {
             drain: Arc::new(Drain::default()),
             tasks,
             cut: self.cut.clone(),
+            workers,
         }
     }
 }
 
-/// Everything but invocations.
+/// Everything but invocations, on the runtime `home` if there is one; given up when the client leaves.
 async fn manage(
+    home: Option<Handle>,
     router: axum::Router,
-    client: &Client,
+    client: Arc<Client>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let mut request = request.map(axum::body::Body::new);
     request.extensions_mut().insert(ConnectInfo(client.peer));
-    let Ok(response) = router.oneshot(request).await;
+    let answered = router.oneshot(request);
+    let Some(home) = home else {
+        let Ok(response) = answered.await;
+        return response.map(Body::Handler);
+    };
+    let response = match AbortOnDropHandle::new(home.spawn(answered)).await {
+        Ok(Ok(response)) => response,
+        Err(_) => ManageError::Panicked.into_response(),
+    };
     response.map(Body::Handler)
 }

@@ -79,6 +79,14 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 
 /// The fields that `Connection` names. Framing and host are ours to keep, whatever a peer says of them.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    // What nearly every peer sends, if anything, names none.
+    let plain = |value: &HeaderValue| {
+        let value = value.as_bytes();
+        value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+    };
+    if headers.get_all(CONNECTION).iter().all(plain) {
+        return Vec::new();
+    }
     list(headers, CONNECTION)
         .filter(|word| !["keep-alive", "close", "upgrade", "te"].contains(word))
         .filter_map(|word| HeaderName::from_bytes(word.as_bytes()).ok())

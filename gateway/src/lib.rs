@@ -36,6 +36,7 @@ mod table;
 mod timer;
 mod ui;
 mod upstream;
+mod workers;
 
 pub use clock::Clock;
 pub use config::Config;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tidegate_core::Moment;
 use tidegate_provider::{Address, Phase, Replica, ReplicaId};
 
-use crate::upstream::Pool;
+use crate::upstream::{Pool, PoolSettings};
 
 /// One replica.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// A handle of a replica seen for the first time.
-    pub(crate) fn new(replica: &Replica) -> Self {
+    pub(crate) fn new(replica: &Replica, pool: &PoolSettings) -> Self {
         Self {
             id: replica.id.clone(),
             address: replica.address.clone(),
-            pool: Pool::new(),
+            pool: Pool::new(pool),
             in_flight: AtomicU32::new(0),
             draining: AtomicBool::new(false),
             ending: AtomicBool::new(false),

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::{Body, BoxError};
 use crate::drain::{Drain, Drainable, Stage};
 use crate::timer::HeadTimer;
+use crate::workers::{Seat, Workers};
 
 /// Largest head of a request; beyond it 431, as OpenFaaS has it.
 const LARGEST_HEAD: usize = 1 << 20;
@@ -56,6 +57,8 @@ pub(crate) struct Server {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the grace is over, for what is not a connection any more.
     pub(crate) cut: CancellationToken,
+    /// Who serves; when there are none, the caller's runtime does.
+    pub(crate) workers: Workers,
 }
 
 impl Client {
@@ -70,7 +73,7 @@ impl Client {
 impl Server {
     /// Serves with `handle` until `shutdown`, then drains. `sweep` is called now and then.
     pub(crate) async fn run<H, F>(
-        &self,
+        self,
         listener: TcpListener,
         shutdown: CancellationToken,
         handle: H,
@@ -100,6 +103,7 @@ impl Server {
         }
         drop(listener);
         self.end().await;
+        self.workers.end().await;
         Ok(())
     }
 
@@ -137,6 +141,13 @@ impl Server {
     {
         // It fails when the client has left already, and reading will tell.
         let _ = stream.set_nodelay(true);
+        let Seat { stream, runtime, open } = match self.workers.seat(stream) {
+            Ok(seat) => seat,
+            Err(error) => {
+                tracing::warn!(%error, "cannot serve a connection");
+                return;
+            }
+        };
         let client = Arc::new(Client::new(peer));
         let drain = Arc::clone(&self.drain);
         let stages = Arc::clone(&drain);
@@ -151,7 +162,8 @@ impl Server {
             })
         });
         let connection = self.builder().serve_connection(TokioIo::new(stream), service);
-        self.tasks.spawn(drain.run(Box::pin(connection.with_upgrades())));
+        let served = drain.run(Box::pin(connection.with_upgrades()), open);
+        self.tasks.spawn_on(served, &runtime);
     }
 }
 

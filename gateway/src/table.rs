@@ -34,6 +34,7 @@ impl Table {
             clock,
             nudger,
             pool: PoolSettings {
+                threads: config.threads,
                 idle: config.idle_connections,
                 idle_timeout: config.idle_timeout,
                 connect_timeout: config.connect_timeout,

@@ -10,6 +10,8 @@ mod measure;
 mod replicas;
 #[path = "invoke/stop.rs"]
 mod stop;
+#[path = "invoke/threads.rs"]
+mod threads;
 #[path = "invoke/wait.rs"]
 mod wait;
 #[path = "invoke/world.rs"]

@@ -49,6 +49,9 @@ struct Settings {
     /// Port of /metrics, 0 for any free one [default: 8082]
     #[arg(long, value_name = "PORT")]
     metrics_port: Option<String>,
+    /// Threads that serve connections [default: one for each core]
+    #[arg(long, value_name = "NUMBER")]
+    threads: Option<String>,
     /// File with the admin password [default: made in the state directory]
     #[arg(long, value_name = "FILE")]
     password_file: Option<String>,
@@ -124,11 +127,12 @@ fn setting(text: &str) -> Result<(&'static str, String), String> {
 }
 
 impl Settings {
-    fn variables(&self) -> [(&'static str, &Option<String>); 13] {
+    fn variables(&self) -> [(&'static str, &Option<String>); 14] {
         [
             ("TIDEGATE_BIND", &self.bind),
             ("TIDEGATE_PORT", &self.port),
             ("TIDEGATE_METRICS_PORT", &self.metrics_port),
+            ("TIDEGATE_THREADS", &self.threads),
             ("TIDEGATE_PASSWORD_FILE", &self.password_file),
             ("TIDEGATE_IDLE_AFTER", &self.idle_after),
             ("TIDEGATE_WARM_DURATION", &self.warm_duration),

@@ -86,8 +86,10 @@ impl Entry {
         let mut old = std::mem::take(&mut writer.handles);
         for replica in &status.replicas {
             let known = old.iter().position(|handle| handle.is(replica));
-            let handle =
-                known.map_or_else(|| Arc::new(Handle::new(replica)), |at| old.swap_remove(at));
+            let handle = known.map_or_else(
+                || Arc::new(Handle::new(replica, &self.shared.pool)),
+                |at| old.swap_remove(at),
+            );
             handle.follow(replica.phase);
             writer.handles.push(handle);
         }

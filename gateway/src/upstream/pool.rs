@@ -1,11 +1,14 @@
 //! Idle connections to one replica, the latest used on top, and the making of new ones.
 //!
+//! Each thread that serves has a shelf of its own: a connection belongs to the runtime it was made on, and
+//! used on another it would have that one's thread woken for each answer.
+//!
 //! At most [`DIALLING`] connections are being made at a time: when ten thousand waiting calls are let
 //! go at once, most find a connection that an earlier one has just given back, instead of overflowing
 //! the replica's listen queue.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -16,6 +19,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::Connection;
 use super::io::Io;
+use crate::workers;
 
 /// Connections to one replica being made at the same time.
 const DIALLING: usize = 64;
@@ -25,6 +29,8 @@ const DIALLING: usize = 64;
 pub(crate) struct PoolSettings {
     /// Most idle connections kept.
     pub(crate) idle: usize,
+    /// Threads that serve.
+    pub(crate) threads: usize,
     /// How long an idle one is kept.
     pub(crate) idle_timeout: Duration,
     /// Longest wait for a new one.
@@ -34,10 +40,16 @@ pub(crate) struct PoolSettings {
 /// Boxed as they are while in use: a connection is a few hundred bytes.
 type Idle = Vec<Box<Connection>>;
 
+/// The idle connections of one thread, alone on its cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Shelf(Mutex<Idle>);
+
 /// Connections to one replica.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: Mutex<Idle>,
+    /// The first for threads that are no workers, then one for each worker.
+    shelves: Box<[Shelf]>,
     dialling: Semaphore,
 }
 
@@ -57,8 +69,9 @@ pub(crate) enum ConnectError {
 
 impl Pool {
     /// An empty pool.
-    pub(crate) fn new() -> Self {
-        Self { idle: Mutex::default(), dialling: Semaphore::new(DIALLING) }
+    pub(crate) fn new(settings: &PoolSettings) -> Self {
+        let shelves = (0..=settings.threads).map(|_| Shelf::default()).collect();
+        Self { shelves, dialling: Semaphore::new(DIALLING) }
     }
 
     /// A connection for a request that has to be answered by `deadline`: an idle one, else a new one.
@@ -87,10 +100,16 @@ impl Pool {
     }
 
     /// Gives a connection back.
-    pub(crate) fn give(&self, mut connection: Box<Connection>, now: Moment, most: usize) {
+    pub(crate) fn give(
+        &self,
+        mut connection: Box<Connection>,
+        now: Moment,
+        settings: &PoolSettings,
+    ) {
         connection.shrink();
         connection.idle_since = now;
-        let mut idle = self.lock();
+        let most = settings.idle.div_ceil(settings.threads.max(1));
+        let mut idle = self.shelf().lock();
         if idle.len() < most {
             idle.push(connection);
         }
@@ -98,35 +117,46 @@ impl Pool {
 
     /// Closes connections that nobody used for a while.
     pub(crate) fn sweep(&self, now: Moment, settings: &PoolSettings) {
-        // Closed outside of the lock.
-        let stale: Idle = {
-            let mut idle = self.lock();
-            let (keep, stale) = idle.drain(..).partition(|one| {
-                now.since(one.idle_since) < settings.idle_timeout && one.is_quiet()
-            });
-            *idle = keep;
-            stale
-        };
-        drop(stale);
+        for shelf in &self.shelves {
+            // Closed outside of the lock.
+            let stale: Idle = {
+                let mut idle = shelf.lock();
+                let (keep, stale) = idle.drain(..).partition(|one| {
+                    now.since(one.idle_since) < settings.idle_timeout && one.is_quiet()
+                });
+                *idle = keep;
+                stale
+            };
+            drop(stale);
+        }
     }
 
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
-        let all = std::mem::take(&mut *self.lock());
-        drop(all);
+        for shelf in &self.shelves {
+            let all = std::mem::take(&mut *shelf.lock());
+            drop(all);
+        }
     }
 
     fn take_idle(&self) -> Option<Box<Connection>> {
         loop {
-            let connection = self.lock().pop()?;
+            let connection = self.shelf().lock().pop()?;
             if connection.is_quiet() {
                 return Some(connection);
             }
         }
     }
 
+    /// Of the thread this runs on.
+    fn shelf(&self) -> &Shelf {
+        self.shelves.get(workers::number()).unwrap_or(&self.shelves[0])
+    }
+}
+
+impl Shelf {
     fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -101,8 +101,8 @@ fn parse<const FIELDS: usize>(
         let value = HeaderValue::from_maybe_shared(bytes.slice(range(value)))
             .map_err(|_| BadAnswer::Syntax(httparse::Error::HeaderValue))?;
         framing.read(&name, &value)?;
-        // The body is framed anew for the client's own connection.
-        if name != TRANSFER_ENCODING {
+        // The body is framed anew for the client's own connection, and that one's end is not this one's.
+        if name != TRANSFER_ENCODING && !(name == CONNECTION && is_plain(&value)) {
             headers.append(name, value);
         }
     }
@@ -113,6 +113,12 @@ fn parse<const FIELDS: usize>(
 
 fn range((start, length): &(u32, u32)) -> std::ops::Range<usize> {
     *start as usize..(*start + *length) as usize
+}
+
+/// Whether a `Connection` says only what [`Framing`] has read.
+fn is_plain(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
 /// What the fields say about the body's end and the connection.

@@ -46,7 +46,8 @@ impl World {
 
     /// As [`World::with`]; whether the provider has told all already.
     pub async fn build(change: impl FnOnce(&mut Config), synced: bool) -> Self {
-        let mut config = Config { lame_duck: Duration::from_millis(20), ..Config::default() };
+        let lame_duck = Duration::from_millis(20);
+        let mut config = Config { lame_duck, threads: 2, ..Config::default() };
         change(&mut config);
         let clock = Clock::new();
         let (table, nudges) = Table::new(&config, clock.clone());

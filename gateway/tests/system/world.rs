@@ -43,7 +43,8 @@ impl World {
     /// Over this provider, with other settings; returns when the gateway knows all functions.
     pub async fn over(provider: impl Provider, change: impl FnOnce(&mut Config)) -> Self {
         let provider: Arc<dyn Provider> = Arc::new(provider);
-        let mut config = Config { lame_duck: Duration::from_millis(1), ..Config::default() };
+        let lame_duck = Duration::from_millis(1);
+        let mut config = Config { lame_duck, threads: 2, ..Config::default() };
         change(&mut config);
         let clock = Clock::new();
         let (table, _nudges) = Table::new(&config, clock.clone());

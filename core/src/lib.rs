@@ -18,7 +18,9 @@ pub use duration::{BadDuration, format_duration, parse_duration};
 pub use function::{BadName, DEFAULT_NAMESPACE, FunctionId};
 pub use moment::Moment;
 pub use observation::{Load, Observation};
-pub use policy::{BadLabel, LoadType, Policy, PolicyWarning, Target, ZeroPolicy, labels};
+pub use policy::{
+    BadLabel, LoadType, Pace, Policy, PolicyWarning, Rate, Target, ZeroPolicy, ZeroRule, labels,
+};
 pub use quantity::{BadQuantity, Quantity};
 pub use replicas::{BadBounds, Bounds, Replicas};
 pub use vars::{BadVar, Reader, Vars};

@@ -4,11 +4,18 @@
 //! nothing here honours becomes a warning. After this nobody looks at label texts again.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::{Bounds, Decimal, Replicas, format_duration, parse_duration};
+
+mod pace;
+mod zero;
+
+pub use pace::{Pace, Rate};
+pub use zero::{ZeroPolicy, ZeroRule};
 
 /// Names of the labels that scaling honours.
 pub mod labels {
@@ -33,7 +40,22 @@ pub mod labels {
     /// How long a replica stays frozen at zero before it is removed.
     pub const WARM_DURATION: &str = "com.tidegate.scale.warm-duration";
 
-    pub(super) const ALL: [&str; 10] = [
+    /// What decides when idle time is over.
+    pub const ZERO_POLICY: &str = "com.tidegate.scale.zero-policy";
+    /// Lets a function be started before a call that is expected.
+    pub const PREWARM: &str = "com.tidegate.scale.prewarm";
+    /// Spare room in percent below which a count is gone down to late.
+    pub const TOLERANCE: &str = "com.tidegate.scale.tolerance";
+    /// How many times the ready replicas may become at once.
+    pub const UP_RATE: &str = "com.tidegate.scale.up-rate";
+    /// By how much the ready replicas may be divided at once.
+    pub const DOWN_RATE: &str = "com.tidegate.scale.down-rate";
+    /// The count of a new function.
+    pub const INITIAL: &str = "com.tidegate.scale.initial";
+    /// The least count of a function with load.
+    pub const ACTIVATION: &str = "com.tidegate.scale.activation";
+
+    pub(super) const ALL: [&str; 17] = [
         MIN,
         MAX,
         TARGET,
@@ -44,6 +66,13 @@ pub mod labels {
         DOWN_WINDOW,
         FACTOR,
         WARM_DURATION,
+        ZERO_POLICY,
+        PREWARM,
+        TOLERANCE,
+        UP_RATE,
+        DOWN_RATE,
+        INITIAL,
+        ACTIVATION,
     ];
 }
 
@@ -58,6 +87,8 @@ pub struct Policy {
     pub zero: Option<ZeroPolicy>,
     /// Span over which the highest recommendation holds the count up; at most [`Policy::LONGEST_DOWN_WINDOW`].
     pub down_window: Option<Duration>,
+    /// How fast and how readily the count follows the load.
+    pub pace: Pace,
 }
 
 /// What a replica should carry.
@@ -87,15 +118,6 @@ pub enum LoadType {
     Rps,
     /// Calls in flight.
     Capacity,
-}
-
-/// When a function goes to zero, and how deep.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct ZeroPolicy {
-    /// Idle time before zero; `None` means the control plane's default.
-    pub after: Option<Duration>,
-    /// Time a replica stays frozen before it is removed; `None` means the control plane's default.
-    pub warm: Option<Duration>,
 }
 
 /// A label with a value that is not allowed.
@@ -162,6 +184,7 @@ impl Policy {
             target: read.target(),
             zero: read.zero(),
             down_window: read.down_window(),
+            pace: read.pace(),
         };
         read.warn_of_strangers();
         if read.bad.is_empty() { Ok((policy, read.warnings)) } else { Err(read.bad) }
@@ -218,17 +241,31 @@ impl LabelReader<'_> {
 
     fn zero(&mut self) -> Option<ZeroPolicy> {
         const ALLOWED: &str = "a duration such as 5m or 90s";
-        let opted_in = self.value(labels::ZERO, "true or false", |text| match text {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            _ => None,
-        });
+        let opted_in = self.flag(labels::ZERO);
         let after =
             self.value(labels::ZERO_DURATION, "a duration above zero, such as 5m or 90s", |text| {
                 parse_duration(text).ok().filter(|span| !span.is_zero())
             });
         let warm = self.value(labels::WARM_DURATION, ALLOWED, |text| parse_duration(text).ok());
-        opted_in.unwrap_or(false).then_some(ZeroPolicy { after, warm })
+        let rule = self
+            .value(labels::ZERO_POLICY, "fixed, adaptive or hybrid", ZeroRule::from_label)
+            .unwrap_or_default();
+        let prewarm = self.flag(labels::PREWARM).unwrap_or(false);
+        if prewarm && rule == ZeroRule::Fixed {
+            self.refuse(
+                labels::PREWARM,
+                "it with com.tidegate.scale.zero-policy adaptive or hybrid",
+            );
+        }
+        opted_in.unwrap_or(false).then_some(ZeroPolicy { after, warm, rule, prewarm })
+    }
+
+    fn flag(&mut self, label: &'static str) -> Option<bool> {
+        self.value(label, "true or false", |text| match text {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        })
     }
 
     fn down_window(&mut self) -> Option<Duration> {
@@ -240,6 +277,24 @@ impl LabelReader<'_> {
             self.warnings.push(PolicyWarning::DownWindowCut(window));
         }
         Some(window.min(Policy::LONGEST_DOWN_WINDOW)).filter(|window| !window.is_zero())
+    }
+
+    fn pace(&mut self) -> Pace {
+        const RATE: &str = "a number above 1, such as 2 or 1.5";
+        const COUNT: &str = "a whole number from 1 to 10000";
+        let count = |text: &str| {
+            let count = text.parse::<NonZeroU16>().ok();
+            count.filter(|count| u32::from(count.get()) <= Policy::MOST_REPLICAS)
+        };
+        let percent = |text: &str| text.parse().ok().filter(|percent| *percent <= 100);
+        let tolerance = self.value(labels::TOLERANCE, "a whole percentage from 0 to 100", percent);
+        Pace {
+            tolerance: tolerance.unwrap_or(Pace::DEFAULT_TOLERANCE),
+            up_rate: self.value(labels::UP_RATE, RATE, |text| text.parse().ok()),
+            down_rate: self.value(labels::DOWN_RATE, RATE, |text| text.parse().ok()),
+            initial: self.value(labels::INITIAL, COUNT, count),
+            activation: self.value(labels::ACTIVATION, COUNT, count),
+        }
     }
 
     fn warn_of_strangers(&mut self) {
@@ -313,9 +368,26 @@ mod tests {
             Target::Load { load: LoadType::Capacity, target: five, proportion }
         );
         let after = Some(Duration::from_secs(90));
-        assert_eq!(policy.zero, Some(ZeroPolicy { after, warm: Some(Duration::ZERO) }));
+        assert_eq!(
+            policy.zero,
+            Some(ZeroPolicy { after, warm: Some(Duration::ZERO), ..ZeroPolicy::default() })
+        );
         assert_eq!(policy.down_window, Some(Duration::from_secs(300)));
         assert_eq!(warnings, [PolicyWarning::DownWindowCut(Duration::from_secs(3600))]);
+    }
+
+    #[test]
+    fn the_zero_policy_is_one_of_three_and_only_one_that_learns_warms_beforehand() {
+        let zero = |pairs: &[(&str, &str)]| {
+            let labels = [&[(labels::ZERO, "true")], pairs].concat();
+            read(&labels).map(|(policy, _)| policy.zero.expect("opted in"))
+        };
+        assert_eq!(zero(&[]), Ok(ZeroPolicy::default()));
+        let adaptive = zero(&[(labels::ZERO_POLICY, "adaptive"), (labels::PREWARM, "true")]);
+        let adaptive = adaptive.expect("both are good");
+        assert_eq!((adaptive.rule, adaptive.prewarm), (ZeroRule::Adaptive, true));
+        assert!(zero(&[(labels::ZERO_POLICY, "clever")]).is_err());
+        assert!(zero(&[(labels::PREWARM, "true")]).is_err(), "nothing is learnt there");
     }
 
     #[test]

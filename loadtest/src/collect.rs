@@ -21,7 +21,7 @@ pub(crate) struct Collector<'a> {
     /// All targets, kept only for the live view.
     all: Counts,
     /// Seconds that some thread has not ended yet.
-    pending: BTreeMap<u32, Pending>,
+    pending: BTreeMap<u32, Counts>,
     seconds: Vec<crate::results::Second>,
     /// For each thread the first second it has not ended.
     reached: Vec<u32>,
@@ -39,11 +39,6 @@ pub(crate) struct Collector<'a> {
     ended: Option<Instant>,
     connected: bool,
     refusal: Option<ConnectError>,
-}
-
-#[derive(Default)]
-struct Pending {
-    counts: Counts,
 }
 
 impl<'a> Collector<'a> {
@@ -75,13 +70,13 @@ impl<'a> Collector<'a> {
     /// Takes a batch and returns it empty.
     pub(crate) fn take(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
         if let Some(hook) = &mut self.hooks.on_call {
-            batch.calls.iter().for_each(|call| hook(call));
+            batch.calls.iter().for_each(hook);
         }
         let pending = self.pending.entry(batch.second).or_default();
         for (target, counts) in self.targets.iter_mut().zip(&batch.targets) {
             if counts.calls + counts.answered + counts.errors > 0 {
                 target.add(counts);
-                pending.counts.add(counts);
+                pending.add(counts);
             }
         }
         for (second, count) in &batch.sent {
@@ -126,21 +121,29 @@ impl<'a> Collector<'a> {
     }
 
     fn end_second(&mut self, at: u32) {
-        let pending = self.pending.remove(&at).unwrap_or_default();
+        let counts = self.pending.remove(&at).unwrap_or_default();
         let sent = self.sent.remove(&at).unwrap_or(0);
         let mut until = Duration::from_secs(u64::from(at) + 1);
-        if let (true, Some(ended)) =
-            (self.reached.iter().all(|reached| *reached == u32::MAX), self.ended)
-        {
+        let all_ended = self.reached.iter().all(|reached| *reached == u32::MAX);
+        if let (true, Some(ended)) = (all_ended, self.ended) {
             until = until.min(ended.saturating_duration_since(self.start));
         }
         let due = if self.due.is_some() { self.due_before(until) } else { sent };
-        let shown = second(at, due, sent, &pending.counts, self.open_loop);
+        let last = all_ended && self.pending.is_empty();
+        if last && due + sent + counts.answered + counts.errors == 0 && self.is_after_end(at) {
+            return;
+        }
+        let shown = second(at, due, sent, &counts, self.open_loop);
         if let Some(hook) = &mut self.hooks.on_second {
-            self.all.add(&pending.counts);
+            self.all.add(&counts);
             hook(&shown, &tally("all", &self.all, self.open_loop));
         }
         self.seconds.push(shown);
+    }
+
+    /// Whether a second begins when the run should be over: its threads take a moment to see it.
+    fn is_after_end(&self, at: u32) -> bool {
+        self.plan.end().is_none_or(|end| Duration::from_secs(u64::from(at)) >= end)
     }
 
     /// Draws what was due up to a moment.

@@ -17,13 +17,18 @@ use crate::schedule::{Picker, Schedule};
 use crate::tls::{self, TlsError};
 use crate::worker::{self, Budget, Part, Shared};
 
+/// Takes the second that is over and all so far.
+pub type OnSecond = Box<dyn FnMut(&Second, &Tally) + Send>;
+/// Takes a call that ended.
+pub type OnCall = Box<dyn FnMut(&Call) + Send>;
+
 /// Told of what happens while a run goes on. Both are called on the task of [`run`], not where calls are sent.
 #[derive(Default)]
 pub struct Hooks {
     /// About once a second: the second that is over, and all so far.
-    pub on_second: Option<Box<dyn FnMut(&Second, &Tally) + Send>>,
+    pub on_second: Option<OnSecond>,
     /// Every call that ended, in batches, in order within a thread only; without it none is kept.
-    pub on_call: Option<Box<dyn FnMut(&Call) + Send>>,
+    pub on_call: Option<OnCall>,
 }
 
 /// One call that ended; durations after the start of the run, or of a phase.

@@ -115,7 +115,7 @@ struct Lane {
     /// The run's, and those that redirects led to.
     origins: RefCell<Vec<Origin>>,
     /// Open connections that carry no call, by origin.
-    idle: RefCell<Vec<Vec<Box<Connection>>>>,
+    idle: RefCell<Vec<Vec<Connection>>>,
     /// HTTP/2 connections and how many slots were promised each, by origin.
     http2: RefCell<Vec<Vec<call::Shared2>>>,
     greeting: tokio::sync::Mutex<()>,

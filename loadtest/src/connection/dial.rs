@@ -38,6 +38,16 @@ pub enum ConnectError {
         /// What the system said.
         why: String,
     },
+    /// No connection in the time that one call may take.
+    #[error(
+        "no connection to {address} within {after}; check the address and firewalls between, or allow more time with -t"
+    )]
+    TimedOut {
+        /// `host:port`.
+        address: String,
+        /// The timeout.
+        after: String,
+    },
     /// Its certificate does not hold.
     #[error(
         "{address} shows a certificate that is not trusted ({why}); trust its issuer with --cacert FILE or do not check with --insecure"

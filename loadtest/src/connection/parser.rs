@@ -3,6 +3,9 @@
 //! Content-Length, chunked with trailers, until the connection closes; 1xx skipped; HEAD, 204 and 304
 //! without a body. Bodies are counted, not kept, and not decoded.
 
+#[cfg(test)]
+mod tests;
+
 use std::mem::MaybeUninit;
 
 use thiserror::Error;

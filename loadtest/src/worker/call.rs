@@ -79,16 +79,22 @@ impl Lane {
         let ended = match result {
             Ok(Ok(whole)) => self.answered(&due, moments, &whole),
             Ok(Err(failure)) => failed(failure.to_string()),
-            Err(Cut::TimedOut) => failed(format!(
-                "no answer within the timeout of {}",
-                tidegate_core::format_duration(self.shared.timeout.unwrap_or_default())
-            )),
+            Err(Cut::TimedOut) => failed(self.timed_out(&due)),
             // Cut off by the user: begun, but neither answered nor the target's error.
             Err(Cut::Stopped) => return now(),
         };
         let done = ended.done;
         self.recorder.borrow_mut().ended(ended);
         done
+    }
+
+    fn timed_out(&self, due: &Due) -> String {
+        let after = tidegate_core::format_duration(self.shared.timeout.unwrap_or_default());
+        // Counts only when no connection was ever opened: then this one was not, either.
+        let origin = &self.shared.origins[self.shared.targets[due.target as usize].origin];
+        let error = ConnectError::TimedOut { address: origin.address(), after: after.clone() };
+        self.recorder.borrow_mut().refused(&error);
+        format!("no answer within the timeout of {after}")
     }
 
     fn answered(&self, due: &Due, moments: Moments, whole: &Whole) -> Ended {
@@ -223,13 +229,13 @@ impl Lane {
             return self.exchange_http2(mine, target, due, dial, begun).await;
         }
         drop(greeting);
-        let connection = Box::new(Connection::new(stream, begun));
+        let connection = Connection::new(stream, begun);
         self.exchange_on(connection, target, &request, dial, begun).await
     }
 
     async fn exchange_on(
         &self,
-        mut connection: Box<Connection>,
+        mut connection: Connection,
         target: &Prepared,
         request: &[u8],
         dial: DialTimes,
@@ -247,7 +253,7 @@ impl Lane {
         Ok(Whole { answer, dial, begun })
     }
 
-    fn take_idle(&self, origin: usize, at: Instant) -> Option<Box<Connection>> {
+    fn take_idle(&self, origin: usize, at: Instant) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let idle = idle.get_mut(origin)?;
         loop {

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tidegate_core::{Load, Moment, format_duration};
 
+use crate::plan::Plan;
+
 /// All that the rule looks at.
 #[derive(Clone, Debug)]
 pub struct IdleInput<'a> {
@@ -49,8 +51,31 @@ pub enum Idleness {
     },
 }
 
-/// Judges one function at `now`.
+/// Judges one function at `now` by its fixed idle time.
 pub fn judge(now: Moment, input: &IdleInput<'_>) -> Idleness {
+    judge_until(now, input, |age| Some(input.after).filter(|after| age < *after))
+}
+
+/// Judges one function at `now` by a plan. Its idle time is the least under every plan.
+pub fn judge_by(now: Moment, input: &IdleInput<'_>, plan: &Plan) -> Idleness {
+    judge_until(now, input, |age| {
+        let least = Some(input.after).filter(|after| age < *after);
+        plan.warm_at(age).map(|span| span.to).max(least)
+    })
+}
+
+/// How long a quiet function has been so, what an earlier run saw included.
+pub fn age(now: Moment, input: &IdleInput<'_>) -> Duration {
+    let (begun, before) = silence(input);
+    now.since(begun).saturating_add(before)
+}
+
+/// Judges by the age at which warm time ends, asked for with the age now; `None` when it is over.
+fn judge_until(
+    now: Moment,
+    input: &IdleInput<'_>,
+    warm_until: impl FnOnce(Duration) -> Option<Duration>,
+) -> Idleness {
     if !input.opted_in {
         return Idleness::NotOptedIn;
     }
@@ -58,16 +83,24 @@ pub fn judge(now: Moment, input: &IdleInput<'_>) -> Idleness {
     if load.demand() > 0 {
         return Idleness::Busy { open: load.demand() };
     }
-    let begun = load.last_end.map_or(input.touched, |end| end.max(input.touched));
-    // A call since the start has used up what the earlier run saw.
-    let before = if load.last_end.is_some() { Duration::ZERO } else { input.quiet_before };
-    // A call may have ended just after `now` was read: the deadline counts from its end all the same.
-    let until = begun + input.after.saturating_sub(before);
-    if now >= until {
-        Idleness::Idle { since: now.since(begun).saturating_add(before) }
-    } else {
-        Idleness::Quiet { until, left: until.since(now) }
+    let (begun, before) = silence(input);
+    let age = age(now, input);
+    match warm_until(age) {
+        // A call may have ended just after `now` was read: the deadline counts from its end all the same.
+        Some(until) => {
+            let until = begun + until.saturating_sub(before);
+            Idleness::Quiet { until, left: until.since(now) }
+        }
+        None => Idleness::Idle { since: age },
     }
+}
+
+/// When the silence began, and how much of it lies before that.
+fn silence(input: &IdleInput<'_>) -> (Moment, Duration) {
+    let last_end = input.load.and_then(|load| load.last_end);
+    let begun = last_end.map_or(input.touched, |end| end.max(input.touched));
+    // A call since the start has used up what the earlier run saw.
+    (begun, if last_end.is_some() { Duration::ZERO } else { input.quiet_before })
 }
 
 impl Idleness {

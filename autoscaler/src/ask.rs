@@ -2,7 +2,7 @@
 
 use tidegate_core::{Replicas, Target};
 
-use crate::by_target::{Rule, hold, open};
+use crate::by_target::{Rule, open};
 use crate::decide::{Look, decide, scale};
 use crate::decision::{Action, Ask, Decision, Hold, Reason};
 use crate::function::Function;
@@ -80,7 +80,7 @@ fn factor(function: &Function) -> u32 {
 
 /// The count is this now, and the load may not take it down for a while.
 fn change(look: &Look<'_>, function: &mut Function, to: Replicas, reason: Reason) -> Decision {
-    let hold = hold(look.config, function);
+    let hold = function.hold(look.config);
     function.wishes.note(look.now, to, hold);
     if to == look.seen.desired {
         return look.soon(Action::Stay(Hold::AsAsked));

@@ -38,10 +38,7 @@ impl Autoscaler {
         memory: Option<Memory>,
     ) {
         match self.functions.get_mut(&function) {
-            Some(known) => {
-                known.policy = policy;
-                known.renew(now);
-            }
+            Some(known) => known.adopt(&self.config, now, policy),
             None => {
                 let new = Function::new(now, policy, memory);
                 self.functions.insert(function, Box::new(new));

@@ -2,7 +2,8 @@
 //!
 //! Up goes at once to the higher of the two averages' wishes; down only when load was seen for a whole
 //! stable window, and never below the highest wish of the last while. So a surge keeps what it got until
-//! the stable window has passed it.
+//! the stable window has passed it. Where the load would barely fit into less, that while is a quarter of
+//! an hour: a load that hovers about a boundary stays above it.
 
 use std::time::Duration;
 
@@ -11,16 +12,13 @@ use tidegate_core::{Decimal, LoadType, Moment, Replicas, Target};
 use crate::config::Settings;
 use crate::decide::{Look, raise, scale};
 use crate::decision::{Action, Hold, Reason};
-use crate::function::Function;
+use crate::function::{Averages, Function};
 use crate::rule::{replicas_for, replicas_to_hold};
 use crate::window::Fraction;
 
 /// The share of the fast average that may scale up, in percent. A tenth less, so that noise about a
 /// boundary does not: what is really there the stable average tells in full.
 const FAST_SHARE: u32 = 91;
-/// A count that a quarter more load would not fit into was gone down to narrowly.
-const NARROW: u32 = 125;
-
 /// What one replica should carry.
 #[derive(Copy, Clone, Debug)]
 pub struct Rule {
@@ -36,9 +34,11 @@ pub struct Wanted {
     pub fast: Fraction,
     /// To this many at once.
     pub up: Replicas,
-    /// No fewer than this many for the next while. By the fast average alone: when its wish no longer
-    /// holds, the stable one has forgotten the surge as well.
+    /// No fewer than this many for the next while. By the last second, so that the end of a surge is one
+    /// step down; what it has more than the fast average counts up to the tolerance only.
     pub floor: Replicas,
+    /// No fewer than this many where that was wanted lately.
+    pub hover: Replicas,
 }
 
 impl Rule {
@@ -49,11 +49,14 @@ impl Rule {
 
     /// What is measured and what it asks for; nothing before there are two readings.
     pub fn wanted(&self, config: &Settings, function: &Function) -> Option<Wanted> {
-        let (stable, fast) = function.averages(config, self.load)?;
+        let Averages { stable, fast, lately } = function.averages(config, self.load)?;
         let by_stable = self.replicas_for(stable);
         let up = by_stable.max(self.replicas_for(fast.percent(FAST_SHARE)));
-        let floor = self.replicas_for(fast);
-        Some(Wanted { stable, fast, up, floor })
+        let tolerated = 100 + u32::from(function.policy.pace.tolerance);
+        let most = fast.percent(tolerated);
+        let floor = self.replicas_for(if lately.is_below(most) { lately } else { most });
+        let hover = self.replicas_for(stable.percent(tolerated));
+        Some(Wanted { stable, fast, up, floor, hover })
     }
 }
 
@@ -65,14 +68,14 @@ pub fn decide(look: &Look<'_>, function: &mut Function, rule: Rule) -> Action {
         // One reading says nothing about a rate.
         return Action::Stay(learning(look, function, desired));
     };
-    let hold = hold(look.config, function);
+    let hold = function.hold(look.config);
     function.wishes.note(look.now, bounds.clamp(wanted.floor), hold);
     let to = bounds.clamp(wanted.up);
     if to > desired {
         return raise(look, function, to, Reason::LoadAboveTarget { wanted: wanted.up });
     }
     if to < desired {
-        return lower(look, function, rule, &wanted);
+        return lower(look, function, &wanted);
     }
     if wanted.up > to {
         return Action::Stay(Hold::AtMax { wanted: wanted.up });
@@ -81,19 +84,32 @@ pub fn decide(look: &Look<'_>, function: &mut Function, rule: Rule) -> Action {
 }
 
 /// Less is wanted than there is.
-fn lower(look: &Look<'_>, function: &mut Function, rule: Rule, wanted: &Wanted) -> Action {
+fn lower(look: &Look<'_>, function: &Function, wanted: &Wanted) -> Action {
     let desired = look.seen.desired;
     let to = function.policy.bounds.clamp(wanted.up);
     if function.watched(look.now) < look.config.stable_window {
         return Action::Stay(learning(look, function, to));
     }
-    let held = held(look.config, function, look.now, to).max(open(look, function)).min(desired);
-    if held == desired {
-        return Action::Stay(Hold::Settling { wanted: to, held });
+    let open = open(look, function);
+    let settling = held(look.config, function, look.now, to).max(open).min(desired);
+    let hovering = function.wishes.hovering(look.now).map_or(to, |(count, _)| count);
+    let held = settling.max(hovering.min(wanted.hover)).min(desired);
+    if held < desired && step_is_due(look, function) {
+        return scale(held, Reason::LoadBelowTarget { wanted: wanted.up });
     }
-    let narrow = rule.replicas_for(wanted.stable.percent(NARROW)) > held;
-    function.wishes.went_down(look.now, narrow);
-    scale(held, Reason::LoadBelowTarget { wanted: wanted.up })
+    Action::Stay(match settling < desired && held == desired {
+        true => Hold::Hovering { wanted: to, held, tolerance: function.policy.pace.tolerance },
+        false => Hold::Settling { wanted: to, held },
+    })
+}
+
+/// Steps down are this far apart, at moments that no load shifts: what was wanted in the last seconds of a
+/// surge runs out one after the other, and that is one step.
+const DOWN_EVERY: Duration = Duration::from_secs(5);
+
+fn step_is_due(look: &Look<'_>, function: &Function) -> bool {
+    let step = |at: Moment| at.since_start().as_millis() / DOWN_EVERY.as_millis();
+    function.last.is_none_or(|last| step(last.at) != step(look.now))
 }
 
 /// An arrival found everything full that is ready or on its way: the whole count that the calls ask for,
@@ -110,7 +126,7 @@ pub fn burst(look: &Look<'_>, function: &mut Function, demand: u64) -> Option<Ac
     };
     let wanted = asked_by_calls(look, function, demand).filter(|_| full)?;
     let to = function.policy.bounds.clamp(wanted);
-    let hold = hold(look.config, function);
+    let hold = function.hold(look.config);
     function.wishes.note(look.now, to, hold);
     let reason = Reason::Burst { demand, wanted };
     if to <= seen.desired {
@@ -128,7 +144,7 @@ pub fn burst(look: &Look<'_>, function: &mut Function, demand: u64) -> Option<Ac
 pub fn note_limit(look: &Look<'_>, function: &mut Function) {
     let Some(limit) = look.seen.replica_limit else { return };
     let to = function.policy.bounds.clamp(replicas_to_hold(look.demand(), limit));
-    let hold = hold(look.config, function);
+    let hold = function.hold(look.config);
     function.wishes.note(look.now, to, hold);
 }
 
@@ -144,14 +160,9 @@ pub fn asked_by_calls(look: &Look<'_>, function: &Function, demand: u64) -> Opti
     by_target.max(by_limit)
 }
 
-/// How long a wish holds the count up.
-pub fn hold(config: &Settings, function: &Function) -> Duration {
-    function.wishes.hold(function.plain_hold(config))
-}
-
 /// `to`, or the highest wish that still holds.
 pub fn held(config: &Settings, function: &Function, now: Moment, to: Replicas) -> Replicas {
-    let highest = function.wishes.highest(now, hold(config, function));
+    let highest = function.wishes.held(now, function.hold(config));
     highest.map_or(to, |(count, _)| count.max(to))
 }
 

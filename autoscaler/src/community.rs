@@ -56,10 +56,10 @@ fn calm(look: &Look<'_>, function: &mut Function) -> Action {
     if function.watched(look.now) < look.config.stable_window {
         return Action::Stay(learning(look, function, min));
     }
-    let hold = function.plain_hold(look.config);
+    let calm = function.policy.down_window.unwrap_or_default().max(look.config.stable_window);
     let wished = held(look.config, function, look.now, min);
     let to = wished.max(open(look, function)).min(desired);
-    let recent = function.community.busy.is_some_and(|at| look.now.since(at) < hold);
+    let recent = function.community.busy.is_some_and(|at| look.now.since(at) < calm);
     if recent || to == desired {
         return Action::Stay(Hold::Settling { wanted: min, held: desired });
     }

@@ -74,15 +74,13 @@ pub fn scale(to: Replicas, reason: Reason) -> Action {
 /// Scales up, unless what was started before does not become ready.
 ///
 /// Where most replicas are ready a few that are stuck hold nothing up: the others show that starts work.
-pub fn raise(look: &Look<'_>, function: &mut Function, to: Replicas, reason: Reason) -> Action {
+pub fn raise(look: &Look<'_>, function: &Function, to: Replicas, reason: Reason) -> Action {
     if let Some((since, _)) = function.pending_since {
         let since = look.now.since(since);
         if since > look.config.start_deadline && look.seen.pending >= look.seen.ready {
             return Action::Stay(Hold::StartsStuck { wanted: to, since });
         }
     }
-    let hold = function.plain_hold(look.config);
-    function.wishes.went_up(look.now, hold);
     scale(to, reason)
 }
 
@@ -139,7 +137,10 @@ fn is_active(look: &Look<'_>, function: &Function, action: &Action) -> bool {
     if bounds.is_static() {
         return false;
     }
-    let held = matches!(action, Action::Stay(Hold::Settling { .. } | Hold::Learning { .. }));
+    let held = matches!(
+        action,
+        Action::Stay(Hold::Settling { .. } | Hold::Hovering { .. } | Hold::Learning { .. })
+    );
     let measured = matches!(function.policy.target, Target::Load { .. });
     let above = look.seen.desired > bounds.min() && (held || measured);
     above || function.stirred_lately(look.config, look.now)

@@ -89,6 +89,15 @@ pub enum Hold {
         /// What holds the count up.
         held: Replicas,
     },
+    /// Less is wanted, but the load would barely fit, and more was wanted within a quarter of an hour.
+    Hovering {
+        /// What the load asks for now.
+        wanted: Replicas,
+        /// What is kept.
+        held: Replicas,
+        /// How much room is spare room, in percent.
+        tolerance: u16,
+    },
     /// More is wanted, but what was started does not become ready.
     StartsStuck {
         /// What the load asks for.
@@ -177,6 +186,7 @@ impl Hold {
             Self::Stepping => "stepping",
             Self::NoStep => "no_step",
             Self::Settling { .. } => "settling",
+            Self::Hovering { .. } => "hovering",
             Self::StartsStuck { .. } => "starts_stuck",
             Self::DryRun { .. } => "dry_run",
             Self::AsAsked => "as_asked",
@@ -242,6 +252,10 @@ impl fmt::Display for Hold {
             Self::Settling { wanted, held } => {
                 write!(f, "{wanted} would do, {held} was wanted within the window")
             }
+            Self::Hovering { wanted, held, tolerance } => write!(
+                f,
+                "{wanted} would do, but not with {tolerance} % more load, and {held} was wanted within 15m"
+            ),
             Self::StartsStuck { wanted, since } => {
                 let since = seconds(*since);
                 write!(f, "{wanted} wanted, but what was started is not ready for {since}")

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tidegate_core::{FunctionId, LoadType, Moment, Replicas, Target, format_duration};
 use tidegate_idler::Idleness;
 
-use crate::by_target::{Rule, Wanted, hold};
+use crate::by_target::{Rule, Wanted};
 use crate::config::Settings;
 use crate::decision::seconds as span_text;
 use crate::function::{Function, Last};
@@ -187,7 +187,7 @@ fn policy(config: &Settings, function: &Function) -> Policy {
         target,
         proportion,
         factor,
-        down_window_seconds: seconds(function.plain_hold(config)),
+        down_window_seconds: seconds(function.hold(config)),
         zero_after_seconds: zero.map(|zero| seconds(zero.after.unwrap_or(config.idle_after))),
         warm_seconds: zero.map(|_| seconds(warm(config, function))),
     }
@@ -271,8 +271,8 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
         lines.push("static: load never changes the count".to_owned());
         return lines;
     }
-    let hold = hold(config, function);
-    let wish = function.wishes.highest(now, hold);
+    let hold = function.hold(config);
+    let wish = function.wishes.held(now, hold);
     lines.push(match wish.filter(|(count, _)| wanted.is_some_and(|wanted| *count > wanted)) {
         Some((count, age)) => format!(
             "not below {count}, wanted {} ago, for another {}",

@@ -38,6 +38,15 @@ pub struct Function {
     pub earlier: Option<Box<(Moment, LastDecision)>>,
 }
 
+/// The load, over three spans.
+#[derive(Copy, Clone, Debug)]
+pub struct Averages {
+    pub stable: Fraction,
+    pub fast: Fraction,
+    /// Over about a second.
+    pub lately: Fraction,
+}
+
 /// What the idle rule and the way to zero need.
 #[derive(Copy, Clone, Debug)]
 pub struct Idle {
@@ -113,7 +122,7 @@ impl Function {
     }
 
     /// A new revision: its load is not the old one's and its grace is fresh; the count stays held.
-    pub fn renew(&mut self, now: Moment) {
+    fn renew(&mut self, now: Moment) {
         self.forget_load();
         self.pending_since = None;
         self.touch(now);
@@ -136,13 +145,21 @@ impl Function {
         }
     }
 
-    /// What is measured of this function, over the stable and the fast window.
-    pub fn averages(&self, config: &Settings, load: LoadType) -> Option<(Fraction, Fraction)> {
+    /// What is measured of this function.
+    pub fn averages(&self, config: &Settings, load: LoadType) -> Option<Averages> {
         let of = |window: &Window, span: Span| match load {
             LoadType::Rps => window.rate(span),
             LoadType::Capacity => window.concurrency(span),
         };
-        of(&self.stable, config.stable).zip(of(&self.fast, config.fast))
+        let lately = match load {
+            LoadType::Rps => self.fast.rate_lately(config.fast),
+            LoadType::Capacity => self.fast.concurrency_lately(config.fast),
+        };
+        Some(Averages {
+            stable: of(&self.stable, config.stable)?,
+            fast: of(&self.fast, config.fast)?,
+            lately: lately?,
+        })
     }
 
     /// Calls a second, for the rule without a target; nothing is known to be none.
@@ -165,8 +182,23 @@ impl Function {
     }
 
     /// How long a wish holds the count up: the stable window or `down.window`, the longer of them.
-    pub fn plain_hold(&self, config: &Settings) -> Duration {
-        config.stable_window.max(self.policy.down_window.unwrap_or_default())
+    ///
+    /// A part more than the stable window: then this has forgotten the surge as well, and the way down is
+    /// one step.
+    pub fn hold(&self, config: &Settings) -> Duration {
+        let forgotten = config.stable_window + config.stable_window / 15;
+        forgotten.max(self.policy.down_window.unwrap_or_default())
+    }
+
+    /// New labels: what was wanted until now holds on, for as long as they say.
+    pub fn adopt(&mut self, config: &Settings, now: Moment, policy: Policy) {
+        let held = self.wishes.held(now, self.hold(config));
+        self.policy = policy;
+        self.wishes.clear();
+        if let Some((count, _)) = held {
+            self.wishes.note(now, count, self.hold(config));
+        }
+        self.renew(now);
     }
 
     /// Forgets the memory of load, which a resting function does not need.
@@ -180,7 +212,6 @@ impl Function {
         size_of::<Self>()
             + self.stable.heap_bytes()
             + self.fast.heap_bytes()
-            + self.wishes.heap_bytes()
             + self.history.heap_bytes()
     }
 

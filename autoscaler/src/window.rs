@@ -56,6 +56,14 @@ pub struct Reading {
     calls: u32,
 }
 
+/// What lies between two readings, and the microseconds that it is spread over.
+#[derive(Copy, Clone, Debug)]
+struct Ends {
+    calls: u32,
+    call_nanos: u64,
+    over: u128,
+}
+
 /// Parts that a span is read in. A longer span is read less often, so that each takes as much memory.
 const PARTS: u32 = 16;
 /// The shortest part.
@@ -122,16 +130,22 @@ impl Window {
 
     /// Calls a second over the last `span`; `None` before there are two readings.
     pub fn rate(&self, span: Span) -> Option<Fraction> {
-        let (first, last, over) = self.ends(span)?;
-        let calls = last.calls.wrapping_sub(first.calls);
-        Some(Fraction { of: u128::from(calls) * 1_000_000, over })
+        self.ends(span).map(Ends::rate)
     }
 
     /// Average calls in flight or waiting over the last `span`; `None` before there are two readings.
     pub fn concurrency(&self, span: Span) -> Option<Fraction> {
-        let (first, last, over) = self.ends(span)?;
-        let of = u128::from(last.call_nanos.saturating_sub(first.call_nanos));
-        Some(Fraction { of, over: over * 1000 })
+        self.ends(span).map(Ends::concurrency)
+    }
+
+    /// The same over the newest part of the span alone: about a second of the fast window.
+    pub fn rate_lately(&self, span: Span) -> Option<Fraction> {
+        self.newest(span).map(Ends::rate)
+    }
+
+    /// The same over the newest part of the span alone.
+    pub fn concurrency_lately(&self, span: Span) -> Option<Fraction> {
+        self.newest(span).map(Ends::concurrency)
     }
 
     /// Forgets everything, and the memory it takes.
@@ -144,17 +158,39 @@ impl Window {
         self.readings.capacity() * size_of::<Reading>()
     }
 
-    /// The first and the last reading, and the microseconds that their difference is spread over.
+    /// What lies between the first and the last reading.
     ///
     /// What was before a young window is not known and counts as nothing, so that an average is never
     /// too high: one call in the first millisecond is no thousand a second.
-    fn ends(&self, span: Span) -> Option<(&Reading, &Reading, u128)> {
+    fn ends(&self, span: Span) -> Option<Ends> {
         let (first, last) = (self.readings.front()?, self.readings.back()?);
-        if self.readings.len() < 2 {
-            return None;
+        (self.readings.len() >= 2).then(|| Ends::new(first, last, span.micros))
+    }
+
+    fn newest(&self, span: Span) -> Option<Ends> {
+        let last = self.readings.back()?;
+        let far = |reading: &&Reading| last.micros_since(reading) >= span.part;
+        let first = self.readings.iter().rev().find(far).or(self.readings.front())?;
+        (self.readings.len() >= 2).then(|| Ends::new(first, last, span.part))
+    }
+}
+
+impl Ends {
+    fn new(first: &Reading, last: &Reading, at_least: u32) -> Self {
+        let over = last.micros_since(first).max(at_least);
+        Self {
+            calls: last.calls.wrapping_sub(first.calls),
+            call_nanos: last.call_nanos.saturating_sub(first.call_nanos),
+            over: u128::from(over),
         }
-        let over = last.micros_since(first).max(span.micros);
-        Some((first, last, u128::from(over)))
+    }
+
+    fn rate(self) -> Fraction {
+        Fraction { of: u128::from(self.calls) * 1_000_000, over: self.over }
+    }
+
+    fn concurrency(self) -> Fraction {
+        Fraction { of: u128::from(self.call_nanos), over: self.over * 1000 }
     }
 }
 
@@ -170,6 +206,11 @@ impl Fraction {
     /// This many percent of it.
     pub fn percent(self, percent: u32) -> Self {
         Self { of: self.of * u128::from(percent), over: self.over * 100 }
+    }
+
+    /// Whether it is less than the other.
+    pub fn is_below(self, other: Self) -> bool {
+        self.of * other.over < other.of * self.over
     }
 
     /// For display.

@@ -1,114 +1,95 @@
-//! Counts wanted in the past that still hold the count up, and how long they do.
+//! Counts wanted in the past that still hold the count up.
 //!
-//! Kept falling: a wish that a later one reaches is forgotten, so the first that is young enough is the
-//! highest. A load that hovers about a boundary makes wishes hold twice as long each time the count
-//! went down too early.
+//! Two sliding maxima: what was wanted within the hold is not gone below at all; what was wanted within
+//! the last quarter of an hour is not gone below when the load would barely fit into less. Both depend on
+//! the load alone, so more of it never means fewer replicas.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tidegate_core::{Moment, Replicas};
 
-/// Wishes kept at most.
-const MOST: usize = 16;
-/// Longest that going to and fro makes a wish hold.
-const LONGEST_HOLD: Duration = Duration::from_secs(300);
-/// Doublings of the hold at most.
-const MOST_FLAPS: u8 = 4;
-/// After this long without it, going to and fro is forgotten.
-const FLAPS_FORGOTTEN: Duration = Duration::from_secs(900);
+/// How long a load that hovers about a boundary keeps the higher count.
+pub const HOVER: Duration = Duration::from_secs(900);
 
-/// What was wanted, and whether the count went to and fro over it.
+/// What was wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
-    /// The lowest and newest, which a steady load only renews.
-    newest: Option<Wish>,
-    /// Older and higher ones.
-    falling: VecDeque<Wish>,
-    /// When the count last went down while the load was close to what is left.
-    narrow_down: Option<Moment>,
-    /// When it last came back up soon after that, and how often.
-    flapped: Option<Moment>,
-    flaps: u8,
-}
-
-/// Eight bytes: milliseconds wrap after 49 days, a wish holds for an hour at most.
-#[derive(Copy, Clone, Debug)]
-struct Wish {
-    at_millis: u32,
-    count: Replicas,
+    hold: Maximum<31>,
+    hover: Maximum<16>,
 }
 
 impl Wishes {
-    /// Notes a wish, and forgets those older than `span`.
-    pub fn note(&mut self, now: Moment, count: Replicas, span: Duration) {
-        let at_millis = millis(now);
-        while self.falling.front().is_some_and(|wish| wish.age(at_millis) > span) {
-            self.falling.pop_front();
-        }
-        let full = self.falling.len() >= MOST;
-        let wish = Wish { at_millis, count };
-        match self.newest.replace(wish).filter(|last| last.count > count) {
-            // Too many: two become one, as high as the one and as new as the other.
-            Some(last) if full => self.newest = Some(Wish { at_millis, ..last }),
-            Some(last) => self.falling.push_back(last),
-            None => {
-                while self.falling.back().is_some_and(|last| last.count <= count) {
-                    self.falling.pop_back();
-                }
-            }
-        }
+    /// Notes a wish that holds for `hold`.
+    pub fn note(&mut self, now: Moment, count: Replicas, hold: Duration) {
+        self.hold.note(now, count, hold);
+        self.hover.note(now, count, HOVER);
     }
 
-    /// The highest wish of the last `span`, and how old it is.
-    pub fn highest(&self, now: Moment, span: Duration) -> Option<(Replicas, Duration)> {
-        let now = millis(now);
-        let young = |wish: &&Wish| wish.age(now) <= span;
-        self.falling.iter().chain(&self.newest).find(young).map(|wish| (wish.count, wish.age(now)))
+    /// The highest wish within the `hold`, and how old it is about.
+    pub fn held(&self, now: Moment, hold: Duration) -> Option<(Replicas, Duration)> {
+        self.hold.highest(now, hold)
     }
 
-    /// How long a wish holds when nothing goes to and fro: `plain`; else twice as long for each time.
-    pub fn hold(&self, plain: Duration) -> Duration {
-        (plain * (1 << self.flaps)).min(LONGEST_HOLD.max(plain))
+    /// The highest wish of the last quarter of an hour.
+    pub fn hovering(&self, now: Moment) -> Option<(Replicas, Duration)> {
+        self.hover.highest(now, HOVER)
     }
 
-    /// The count goes down; `narrow` when a little more load would ask for more than what is left.
-    pub fn went_down(&mut self, now: Moment, narrow: bool) {
-        if self.flapped.is_some_and(|at| now.since(at) > FLAPS_FORGOTTEN) {
-            (self.flapped, self.flaps) = (None, 0);
-        }
-        self.narrow_down = narrow.then_some(now);
-    }
-
-    /// The count goes up; soon after going down narrowly, that was a step to and fro.
-    pub fn went_up(&mut self, now: Moment, plain: Duration) {
-        let soon = self.hold(plain) * 4;
-        if self.narrow_down.take().is_some_and(|at| now.since(at) < soon) {
-            self.flaps = (self.flaps + 1).min(MOST_FLAPS);
-            self.flapped = Some(now);
-        }
-    }
-
-    /// Forgets the wishes, and the memory they take.
+    /// Forgets the wishes.
     pub fn clear(&mut self) {
-        self.newest = None;
-        self.falling = VecDeque::new();
-    }
-
-    /// Bytes on the heap.
-    pub fn heap_bytes(&self) -> usize {
-        self.falling.capacity() * size_of::<Wish>()
+        *self = Self::default();
     }
 }
 
-impl Wish {
-    fn age(&self, now_millis: u32) -> Duration {
-        Duration::from_millis(u64::from(now_millis.wrapping_sub(self.at_millis)))
+/// The maximum over a span, kept for each of its parts: one fewer of them than there is room for.
+///
+/// A wish holds for the span and up to a part longer, never shorter.
+#[derive(Clone, Debug)]
+struct Maximum<const ROOM: usize> {
+    /// The newest part, counted since the control plane began.
+    newest: u32,
+    /// A count for each part, zero where nothing was wanted.
+    counts: [u16; ROOM],
+}
+
+impl<const ROOM: usize> Default for Maximum<ROOM> {
+    fn default() -> Self {
+        Self { newest: 0, counts: [0; ROOM] }
     }
 }
 
-fn millis(at: Moment) -> u32 {
-    at.since_start().as_millis() as u32
+impl<const ROOM: usize> Maximum<ROOM> {
+    fn note(&mut self, now: Moment, count: Replicas, span: Duration) {
+        let part = Self::part(now, span).max(self.newest);
+        let passed = (part - self.newest).min(ROOM as u32);
+        for gone in 0..passed {
+            self.counts[Self::place(part - gone)] = 0;
+        }
+        self.newest = part;
+        let kept = &mut self.counts[Self::place(part)];
+        *kept = (*kept).max(u16::try_from(count.get()).unwrap_or(u16::MAX));
+    }
+
+    fn highest(&self, now: Moment, span: Duration) -> Option<(Replicas, Duration)> {
+        let part = Self::part(now, span).max(self.newest);
+        let oldest = part.saturating_sub(Self::PARTS);
+        let first = oldest.max(self.newest.saturating_sub(ROOM as u32 - 1));
+        let parts = (first..=self.newest).rev();
+        let found = parts.map(|part| (self.counts[Self::place(part)], part)).max()?;
+        let age = span / Self::PARTS * (part - found.1);
+        Some((Replicas::new(u32::from(found.0)), age)).filter(|(count, _)| !count.is_zero())
+    }
+
+    const PARTS: u32 = ROOM as u32 - 1;
+
+    fn part(now: Moment, span: Duration) -> u32 {
+        let part = span.as_millis().div_ceil(u128::from(Self::PARTS)).max(1);
+        u32::try_from(now.since_start().as_millis() / part).unwrap_or(u32::MAX)
+    }
+
+    fn place(part: u32) -> usize {
+        part as usize % ROOM
+    }
 }
 
 #[cfg(test)]
@@ -117,50 +98,44 @@ mod tests {
 
     const SPAN: Duration = Duration::from_secs(60);
 
+    fn highest(wishes: &Wishes, at: u64) -> Option<u32> {
+        wishes.held(Moment::from_secs(at), SPAN).map(|(count, _)| count.get())
+    }
+
     #[test]
     fn the_highest_wish_is_the_sliding_maximum() {
         let mut wishes = Wishes::default();
         // Ten seconds apart: what is wanted, and the highest of the last 60 s.
         let steps =
             [(8, 8), (8, 8), (7, 8), (6, 8), (5, 8), (4, 8), (5, 8), (5, 8), (2, 7), (2, 6)];
-        for (step, (wanted, highest)) in (0_u64..).zip(steps) {
-            let now = Moment::from_secs(step * 10);
-            wishes.note(now, Replicas::new(wanted), SPAN);
-            let found = wishes.highest(now, SPAN).map(|(count, _)| count.get());
-            assert_eq!(found, Some(highest), "at {now}");
+        for (step, (wanted, expected)) in (0_u64..).zip(steps) {
+            wishes.note(Moment::from_secs(step * 10), Replicas::new(wanted), SPAN);
+            assert_eq!(highest(&wishes, step * 10), Some(expected), "step {step}");
         }
-        let highest =
-            |at| wishes.highest(Moment::from_secs(at), SPAN).map(|(count, _)| count.get());
-        assert_eq!(highest(131), Some(2)); // the last 5 was at 70 s
-        assert_eq!(highest(151), None);
+        assert_eq!(highest(&wishes, 132), Some(2)); // the last 5 was at 70 s
+        assert_eq!(highest(&wishes, 152), None);
     }
 
     #[test]
-    fn only_narrow_steps_to_and_fro_make_wishes_hold_longer() {
-        let mut wishes = Wishes::default();
-        let plain = Duration::from_secs(30);
-        wishes.went_down(Moment::from_secs(100), false);
-        wishes.went_up(Moment::from_secs(110), plain);
-        assert_eq!(wishes.hold(plain), plain);
-        for (step, hold) in [(1, 60), (2, 120), (3, 240), (4, 300), (5, 300)] {
-            wishes.went_down(Moment::from_secs(step * 200), true);
-            wishes.went_up(Moment::from_secs(step * 200 + 10), plain);
-            assert_eq!(wishes.hold(plain), Duration::from_secs(hold));
+    fn a_wish_holds_for_its_span_and_at_most_a_part_longer() {
+        for offset in 0..20_u64 {
+            let mut wishes = Wishes::default();
+            let at = Moment::from_millis(5_000 + offset * 100);
+            wishes.note(at, Replicas::new(3), SPAN);
+            let held = |after| wishes.held(at + after, SPAN).is_some();
+            assert!(held(SPAN) && !held(SPAN + SPAN / 30), "offset {offset}");
+            assert_eq!(wishes.hovering(at + HOVER).map(|(count, _)| count.get()), Some(3));
+            assert_eq!(wishes.hovering(at + HOVER + HOVER / 15), None);
         }
-        wishes.went_down(Moment::from_secs(1010 + 901), true);
-        assert_eq!(wishes.hold(plain), plain);
     }
 
     #[test]
-    fn too_many_wishes_merge_upwards() {
+    fn a_long_silence_leaves_nothing_behind() {
         let mut wishes = Wishes::default();
-        for step in 0..40_u32 {
-            let at = Moment::from_secs(u64::from(step));
-            wishes.note(at, Replicas::new(100 - step), SPAN);
-        }
-        assert!(wishes.heap_bytes() <= MOST * size_of::<Wish>());
-        // Never lower than what was wanted last.
-        let (count, _) = wishes.highest(Moment::from_secs(90), SPAN).expect("a wish of 39 s");
-        assert!(count.get() >= 61, "{count}");
+        wishes.note(Moment::from_secs(10), Replicas::new(9), SPAN);
+        wishes.note(Moment::from_secs(100_000), Replicas::new(2), SPAN);
+        assert_eq!(highest(&wishes, 100_000), Some(2));
+        // A clock that went back finds what is there.
+        assert_eq!(highest(&wishes, 99_999), Some(2));
     }
 }

@@ -45,7 +45,7 @@ pub fn wake(look: &Look<'_>, function: &mut Function, waiting: u64) -> Decision 
     let to = bounds.clamp(asked_by_calls(look, function, waiting).unwrap_or(bounds.min()));
     function.touch(look.now);
     function.community.raised = to > bounds.min();
-    let hold = function.plain_hold(look.config);
+    let hold = function.hold(look.config);
     function.wishes.note(look.now, to, hold);
     look.soon(scale(to, Reason::Woken { waiting }))
 }

@@ -21,8 +21,8 @@ fn with_a_target_the_load_goes_on_deciding_after_the_hold() {
     let mut function = Scenario::with(&CAPACITY_5);
     function.holds(4, secs(40)).wants(1);
     function.ask(Ask::Operator(Replicas::new(6)));
-    function.holds(4, secs(30)).wants(6); // a stable window
-    function.holds(4, secs(1)).wants(1);
+    function.holds(4, secs(31)).wants(6); // a stable window
+    function.holds(4, secs(5)).wants(1);
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn a_restart_without_load_holds_for_a_stable_window() {
     function.holds(22, secs(60)).wants(5);
     function.load.in_flight = 0;
     function.restart().holds(0, secs(30)).wants(5);
-    function.holds(0, secs(1)).wants(1);
+    function.holds(0, secs(5)).wants(1);
 }
 
 #[test]

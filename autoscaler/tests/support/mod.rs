@@ -1,6 +1,8 @@
 //! One function and its load in virtual time, for timelines that read as such.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod plant;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -30,11 +32,17 @@ pub fn secs(secs: u64) -> Duration {
 }
 
 pub fn policy(pairs: &[(&str, &str)]) -> Policy {
-    let labels: BTreeMap<String, String> = pairs
-        .iter()
-        .map(|(name, value)| (format!("com.openfaas.scale.{name}"), (*value).to_owned()))
-        .collect();
+    let labels: BTreeMap<String, String> =
+        pairs.iter().map(|(name, value)| (label(name), (*value).to_owned())).collect();
     Policy::from_labels(&labels).expect("good labels").0
+}
+
+/// `max` is a label of OpenFaaS, `tidegate:tolerance` one of ours.
+fn label(name: &str) -> String {
+    match name.strip_prefix("tidegate:") {
+        Some(ours) => format!("com.tidegate.scale.{ours}"),
+        None => format!("com.openfaas.scale.{name}"),
+    }
 }
 
 impl Scenario {

@@ -240,6 +240,9 @@ pub struct Flags {
     /// Reads the gateway's password from stdin
     #[arg(long, help_heading = "What to tell")]
     pub password_stdin: bool,
+    /// Where `tidegate up` keeps its state, and the gateway's password
+    #[arg(long, value_name = "DIR", help_heading = "What to tell")]
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Reads the words after `tidegate load`.

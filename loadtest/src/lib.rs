@@ -6,9 +6,22 @@
 //!                                 gateway's API ─► overlay ──────────────┘
 //! ```
 
+pub mod args;
+pub mod csv;
+pub mod expect;
+pub mod live;
+pub mod metrics;
+pub mod order;
+pub mod overlay;
 pub mod plan;
 pub mod profile;
+pub mod progress;
+pub mod report;
 pub mod results;
+pub mod session;
+pub mod targets;
+pub mod text;
+pub mod trace;
 
 mod clock;
 mod collect;
@@ -22,5 +35,5 @@ mod tls;
 mod worker;
 
 pub use connection::dial::ConnectError;
-pub use run::{Call, Hooks, RunError, run, run_blocking};
+pub use run::{Call, Hooks, OnCall, OnSecond, RunError, run, run_blocking};
 pub use tls::TlsError;

@@ -8,6 +8,8 @@ mod ours;
 
 use std::fmt::Write as _;
 
+pub(crate) use ours::kind_text;
+
 use crate::results::{Latency, Results, Tally};
 
 /// Longest bar of the histogram.

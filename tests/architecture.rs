@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each crate may depend on.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("tidegate-core", &[]),
     ("tidegate-idler", &["tidegate-core"]),
     ("tidegate-autoscaler", &["tidegate-core", "tidegate-idler"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("tidegate-provider-process", &["tidegate-core", "tidegate-provider", "tidegate-watchdog"]),
     ("tidegate-gateway", &["tidegate-core", "tidegate-api", "tidegate-provider"]),
     ("tidegate-loadtest", &["tidegate-core", "tidegate-autoscaler"]),
+    ("tidegate-simulator", &["tidegate-core", "tidegate-idler", "tidegate-autoscaler"]),
     (
         "tidegate",
         &[
@@ -26,13 +27,15 @@ const ARROWS: [(&str, &[&str]); 10] = [
             "tidegate-loadtest",
             "tidegate-provider",
             "tidegate-provider-process",
+            "tidegate-simulator",
             "tidegate-watchdog",
         ],
     ),
 ];
 
 /// All that crates which decide may list.
-const DECIDING: [&str; 3] = ["tidegate-core", "tidegate-idler", "tidegate-autoscaler"];
+const DECIDING: [&str; 4] =
+    ["tidegate-core", "tidegate-idler", "tidegate-autoscaler", "tidegate-simulator"];
 const DECIDING_MAY_LIST: [&str; 2] = ["serde", "thiserror"];
 
 struct Crate {

@@ -1,0 +1,197 @@
+//! Records of what a scale loop saw and decided: counts only, no bodies, no headers, no clients.
+//!
+//! ```text
+//! tidegate-record 1
+//! config,stable_window=30s,fast_window=6s,…
+//! function,AT,NAME,QUIET:ZERO:RAISED,LABEL=VALUE;LABEL=VALUE
+//! look,AT,NAME,CAUSE,REVISION,IN_FLIGHT,WAITING,STARTED,COMPLETED,CONCURRENCY,LAST_END,
+//!      DESIRED,READY,PENDING,DRAINING,FROZEN,LIMIT,TO,DEPTH,REASON          (one line)
+//! gone,AT,NAME
+//! ```
+//!
+//! Times and the integral of concurrency are nanoseconds; `-` is none. Whoever holds a scale loop may
+//! write one; `tidegate simulate` reads it as a trace, and [`crate::replay()`] decides it anew.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use tidegate_autoscaler::{Ask, Config, Depth, Memory};
+use tidegate_core::{FunctionId, Moment, Observation, format_duration};
+
+use crate::scaler::Verdict;
+
+/// The first line of a record.
+pub const MAGIC: &str = "tidegate-record 1";
+
+/// Writes a record. The first error of the writer is kept and given by [`Recorder::finish`].
+pub struct Recorder {
+    out: Box<dyn Write + Send>,
+    line: String,
+    failed: Option<io::Error>,
+}
+
+/// Why there was a look.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A nudge, a deadline or a report.
+    Look,
+    /// Somebody asked.
+    Ask(Ask),
+}
+
+impl Recorder {
+    /// A record of decisions made with these settings.
+    pub fn new(out: Box<dyn Write + Send>, config: &Config) -> Self {
+        let mut recorder = Self { out, line: String::new(), failed: None };
+        recorder.line.push_str(MAGIC);
+        recorder.write();
+        recorder.line = config_line(config);
+        recorder.write();
+        recorder
+    }
+
+    /// A function was deployed, changed, or was found at start.
+    pub fn function(
+        &mut self,
+        now: Moment,
+        function: &FunctionId,
+        labels: &BTreeMap<String, String>,
+        memory: Option<&Memory>,
+    ) {
+        self.begin("function", now, function);
+        match memory {
+            Some(memory) => {
+                let zero = memory.zero_millis.map_or("-".to_owned(), |millis| millis.to_string());
+                let raised = u8::from(memory.raised);
+                self.put(format_args!(",{}:{zero}:{raised},", memory.quiet_millis));
+            }
+            None => self.line.push_str(",-,"),
+        }
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let comma = if at > 0 { ";" } else { "" };
+            self.put(format_args!("{comma}{}={}", escape(name), escape(value)));
+        }
+        self.write();
+    }
+
+    /// A function is gone.
+    pub fn gone(&mut self, now: Moment, function: &FunctionId) {
+        self.begin("gone", now, function);
+        self.write();
+    }
+
+    /// A look by itself, and what it came to.
+    pub fn look(&mut self, now: Moment, seen: &Observation, verdict: &Verdict) {
+        self.decided(now, Cause::Look, seen, verdict);
+    }
+
+    /// A look, why there was one, and what it came to.
+    pub fn decided(&mut self, now: Moment, cause: Cause, seen: &Observation, verdict: &Verdict) {
+        self.begin("look", now, &seen.function);
+        self.put(format_args!(",{},{}", cause_text(cause), seen.revision));
+        match &seen.load {
+            Some(load) => {
+                self.put(format_args!(",{},{}", load.in_flight, load.waiting));
+                self.put(format_args!(",{},{}", load.started, load.completed));
+                self.put(format_args!(",{},", load.concurrency_nanos));
+                self.number(load.last_end.map(Moment::as_nanos));
+            }
+            None => self.line.push_str(",-,-,-,-,-,-"),
+        }
+        self.put(format_args!(",{},{},{}", seen.desired, seen.ready, seen.pending));
+        self.put(format_args!(",{},{},", seen.draining, seen.frozen));
+        self.number(seen.replica_limit.map(u64::from));
+        self.line.push(',');
+        self.number(verdict.change.map(|change| u64::from(change.to.get())));
+        let depth = match verdict.change.map(|change| change.depth) {
+            None => "-",
+            Some(Depth::Removed) => "removed",
+            Some(Depth::Frozen) => "frozen",
+        };
+        self.put(format_args!(",{depth},{}", verdict.label));
+        self.write();
+    }
+
+    /// Everything is written.
+    ///
+    /// # Errors
+    /// The first error of the writer.
+    pub fn finish(mut self) -> io::Result<()> {
+        match self.failed.take() {
+            Some(error) => Err(error),
+            None => self.out.flush(),
+        }
+    }
+
+    fn begin(&mut self, kind: &str, now: Moment, function: &FunctionId) {
+        self.put(format_args!("{kind},{},{function}", now.as_nanos()));
+    }
+
+    fn number(&mut self, number: Option<u64>) {
+        match number {
+            Some(number) => self.put(format_args!("{number}")),
+            None => self.line.push('-'),
+        }
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        self.line.write_fmt(text).expect("a string takes any text");
+    }
+
+    fn write(&mut self) {
+        self.line.push('\n');
+        if self.failed.is_none() {
+            self.failed = self.out.write_all(self.line.as_bytes()).err();
+        }
+        self.line.clear();
+    }
+}
+
+fn config_line(config: &Config) -> String {
+    let spans = [
+        ("stable_window", config.stable_window),
+        ("fast_window", config.fast_window),
+        ("idle_after", config.idle_after),
+        ("warm", config.warm),
+        ("start_deadline", config.start_deadline),
+    ];
+    let spans = spans.map(|(name, span)| format!("{name}={}", format_duration(span)));
+    let Config { dry_run_idle, can_freeze, .. } = config;
+    format!("config,{},dry_run_idle={dry_run_idle},can_freeze={can_freeze}", spans.join(","))
+}
+
+fn cause_text(cause: Cause) -> String {
+    match cause {
+        Cause::Look => "look".to_owned(),
+        Cause::Ask(Ask::Wake) => "wake".to_owned(),
+        Cause::Ask(Ask::AlertFiring) => "firing".to_owned(),
+        Cause::Ask(Ask::AlertResolved) => "resolved".to_owned(),
+        Cause::Ask(Ask::Operator(asked)) => format!("operator:{asked}"),
+    }
+}
+
+/// What would end a field or a line, as `%` and two digits.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | ',' | ';' | '=' | '\n' | '\r') {
+            let _ = write!(escaped, "%{:02x}", c as u32);
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// What [`escape`] made of a text; none when it made nothing of the kind.
+pub(crate) fn unescape(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut plain = parts.next()?.to_owned();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        plain.push(char::from(u8::from_str_radix(code, 16).ok()?));
+        plain.push_str(rest);
+    }
+    Some(plain)
+}

@@ -95,7 +95,14 @@ impl App {
         let autoscaler =
             Autoscaler::new(autoscaler_config(&config, provider.capabilities().freeze));
         let memories = Memories::load(config.state_dir.join("scaling.json"));
-        let scale = scale::ScaleLoop::new(clock, provider.clone(), autoscaler, metrics, memories);
+        let scale = scale::ScaleLoop::new(
+            clock,
+            provider.clone(),
+            table.clone(),
+            autoscaler,
+            metrics,
+            memories,
+        );
         Self { config, provider, table, gateway, scale, nudges, requests }
     }
 
@@ -170,5 +177,6 @@ fn autoscaler_config(config: &Config, can_freeze: bool) -> AutoscalerConfig {
         dry_run_idle: config.dry_run_idle,
         start_deadline: config.start_deadline,
         can_freeze,
+        ..AutoscalerConfig::default()
     }
 }

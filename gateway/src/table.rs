@@ -1,7 +1,7 @@
 //! The function table: from the name in a path to the entry of a deployed function, without a lock.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use papaya::HashMap;
 use tidegate_core::{DEFAULT_NAMESPACE, FunctionId, Moment};
@@ -22,6 +22,8 @@ pub struct Table {
     /// never has to build a text.
     entries: HashMap<Arc<str>, Arc<Entry>>,
     shared: Arc<Shared>,
+    /// Held by who changes an entry or the set of them, so that nothing older overwrites.
+    writing: Mutex<()>,
     synced: AtomicBool,
 }
 
@@ -45,7 +47,12 @@ impl Table {
             quarantine: config.quarantine,
             shards: threads.next_power_of_two().min(MOST_SHARDS),
         });
-        let table = Self { entries: HashMap::new(), shared, synced: AtomicBool::new(false) };
+        let table = Self {
+            entries: HashMap::new(),
+            shared,
+            writing: Mutex::default(),
+            synced: AtomicBool::new(false),
+        };
         (Arc::new(table), nudges)
     }
 
@@ -59,27 +66,60 @@ impl Table {
         self.entries.pin().get(name).cloned()
     }
 
-    /// Takes in what the provider reports of a function, which may be new.
+    /// Takes in what the provider reports of a function, which may be new. One that was deleted and
+    /// deployed again is new as well: whoever waits for the earlier one is told that it is gone.
     pub fn upsert(&self, status: &FunctionStatus) -> Arc<Entry> {
+        let _writing = self.write();
+        self.put(status)
+    }
+
+    fn put(&self, status: &FunctionStatus) -> Arc<Entry> {
         let function = status.function();
-        let entries = self.entries.pin();
-        let mut made = false;
-        let entry = entries.get_or_insert_with(function.as_str().into(), || {
-            made = true;
-            Entry::new(Arc::clone(&self.shared), status)
-        });
-        if made {
-            if function.namespace() == DEFAULT_NAMESPACE {
-                entries.insert(function.name().into(), Arc::clone(entry));
+        match self.get(function) {
+            Some(entry) if is_same(&entry, status) => {
+                entry.update(status);
+                return entry;
             }
-        } else {
-            entry.update(status);
+            Some(earlier) => earlier.close(),
+            None => {}
         }
-        Arc::clone(entry)
+        let entry = Entry::new(Arc::clone(&self.shared), status);
+        let entries = self.entries.pin();
+        entries.insert(function.as_str().into(), Arc::clone(&entry));
+        if function.namespace() == DEFAULT_NAMESPACE {
+            entries.insert(function.name().into(), Arc::clone(&entry));
+        }
+        entry
+    }
+
+    /// Takes in what was asked of the provider, if that is news: of a function or revision known already
+    /// the watch tells, and it may have told something later.
+    pub fn learn(&self, status: &FunctionStatus) {
+        let _writing = self.write();
+        let known = self.get(status.function());
+        let news = |entry: &Arc<Entry>| {
+            !is_same(entry, status) || entry.status().revision < status.revision
+        };
+        if known.as_ref().is_none_or(news) {
+            self.put(status);
+        }
     }
 
     /// Forgets a function; whoever waits for it is told.
     pub fn remove(&self, function: &FunctionId) -> Option<Arc<Entry>> {
+        let _writing = self.write();
+        self.take_out(&self.get(function)?)
+    }
+
+    /// Forgets this one; a function of its name that was deployed later stays.
+    pub fn remove_entry(&self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        let _writing = self.write();
+        let current = self.get(entry.id()).filter(|current| Arc::ptr_eq(current, entry))?;
+        self.take_out(&current)
+    }
+
+    fn take_out(&self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        let function = entry.id();
         let entries = self.entries.pin();
         if function.namespace() == DEFAULT_NAMESPACE {
             entries.remove(function.name());
@@ -87,6 +127,11 @@ impl Table {
         let entry = entries.remove(function.as_str()).cloned()?;
         entry.close();
         Some(entry)
+    }
+
+    fn write(&self) -> MutexGuard<'_, ()> {
+        // It guards an order, no data.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many functions are deployed.
@@ -134,4 +179,9 @@ impl Table {
     pub(crate) fn sweep(&self, now: Moment) {
         self.for_each(|entry| entry.sweep(now));
     }
+}
+
+/// Whether this is told of the function that the entry is of, not of one deployed after it.
+fn is_same(entry: &Entry, status: &FunctionStatus) -> bool {
+    entry.status().created == status.created
 }

@@ -10,7 +10,7 @@
 //! it has returned. Idle functions cost nothing: only those with a deadline or a nudge are looked at.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tidegate_autoscaler::{Ask, Autoscaler};
-use tidegate_core::{FunctionId, Moment, Policy};
-use tidegate_gateway::{Clock, Entry, Nudges, ScaleError};
-use tidegate_provider::{Phase, Provider, ProviderError};
+use tidegate_core::{FunctionId, Moment};
+use tidegate_gateway::{Clock, Entry, Nudges, ScaleError, Table};
+use tidegate_provider::{Provider, ProviderError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -32,8 +32,10 @@ use crate::memory::{Memories, Unsaved};
 use crate::metrics::Metrics;
 
 mod apply;
+mod known;
 
 use apply::Call;
+use known::{Watched, answer_not_deployed};
 
 /// How often what was learnt is written down, when it changed.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -69,6 +71,7 @@ pub type Answer = oneshot::Sender<Result<(), ScaleError>>;
 pub struct ScaleLoop {
     pub(crate) clock: Clock,
     pub(crate) provider: Arc<dyn Provider>,
+    pub(crate) table: Arc<Table>,
     pub(crate) autoscaler: Autoscaler,
     pub(crate) metrics: Metrics,
     pub(crate) memories: Memories,
@@ -89,32 +92,20 @@ pub struct Inputs {
     pub nudges: Nudges,
 }
 
-/// One function as the loop has it.
-struct Watched {
-    entry: Arc<Entry>,
-    revision: u64,
-    next_look: Option<Moment>,
-    /// A provider call is under way.
-    busy: bool,
-    /// Something happened meanwhile.
-    again: bool,
-    /// Asks that wait for the call under way.
-    asks: VecDeque<(Ask, Answer)>,
-}
-
 /// A provider call that returned.
 struct Done {
-    function: FunctionId,
+    entry: Arc<Entry>,
     call: Call,
     result: Result<(), ProviderError>,
     answer: Option<Answer>,
 }
 
 impl ScaleLoop {
-    /// A loop that watches no function yet.
+    /// A loop over the functions of `table`.
     pub fn new(
         clock: Clock,
         provider: Arc<dyn Provider>,
+        table: Arc<Table>,
         autoscaler: Autoscaler,
         metrics: Metrics,
         memories: Memories,
@@ -122,6 +113,7 @@ impl ScaleLoop {
         Self {
             clock,
             provider,
+            table,
             autoscaler,
             metrics,
             memories,
@@ -157,12 +149,11 @@ impl ScaleLoop {
 
     fn see(&mut self, seen: Seen) {
         match seen {
-            Seen::Function(entry) => self.see_function(entry),
-            Seen::Gone(function) => {
-                self.autoscaler.remove(&function);
-                self.metrics.forget(&function);
-                self.memories.forget(&function);
-                self.functions.remove(&function);
+            Seen::Changed(function) => {
+                if let Some(watched) = self.meet(&function) {
+                    watched.give_up_on_waiters();
+                    self.look(function);
+                }
             }
             Seen::Synced => {
                 info!(functions = self.functions.len(), "all deployed functions are known")
@@ -170,36 +161,14 @@ impl ScaleLoop {
         }
     }
 
-    fn see_function(&mut self, entry: Arc<Entry>) {
-        let now = self.clock.now();
-        let function = entry.id().clone();
-        let revision = entry.status().revision;
-        let known = self.functions.get(&function).map(|watched| watched.revision);
-        if known != Some(revision) {
-            let memory = if known.is_none() {
-                self.memories.take(&function)
-            } else {
-                self.autoscaler.memory(now, &function)
-            };
-            let policy = Policy::clone(&entry.policy());
-            self.autoscaler.insert(now, function.clone(), policy, memory);
-        }
-        let watched =
-            self.functions.entry(function.clone()).or_insert_with(|| Watched::new(&entry));
-        watched.entry = entry;
-        watched.revision = revision;
-        watched.give_up_on_waiters();
-        self.look(function);
-    }
-
     /// Looks at one function now, or as soon as the call under way has returned.
     fn look(&mut self, function: FunctionId) {
-        let Some(watched) = self.functions.get_mut(&function) else { return };
+        let now = self.clock.now();
+        let Some(watched) = self.meet(&function) else { return };
         if watched.busy {
             watched.again = true;
             return;
         }
-        let now = self.clock.now();
         let seen = watched.entry.observe(now);
         let decision = self.autoscaler.decide(now, &seen);
         self.metrics.decided(&function, &decision.action);
@@ -234,41 +203,48 @@ impl ScaleLoop {
     }
 
     fn ask(&mut self, function: FunctionId, ask: Ask, answer: Answer) {
-        let Some(watched) = self.functions.get_mut(&function) else {
-            let _ = answer.send(Err(ScaleError::Provider(ProviderError::NotDeployed(function))));
+        let now = self.clock.now();
+        let Some(watched) = self.meet(&function) else {
+            answer_not_deployed(answer, function);
             return;
         };
         if watched.busy {
             watched.asks.push_back((ask, answer));
             return;
         }
-        let now = self.clock.now();
         let seen = watched.entry.observe(now);
         let decision = self.autoscaler.ask(now, &seen, ask);
         self.metrics.decided(&function, &decision.action);
         self.apply(&function, decision, Some(answer));
     }
 
-    fn explain(&self, function: &FunctionId) -> Option<serde_json::Value> {
+    fn explain(&mut self, function: &FunctionId) -> Option<serde_json::Value> {
+        self.meet(function)?;
         let explanation = self.autoscaler.explain(self.clock.now(), function)?;
         serde_json::to_value(explanation).ok()
     }
 
     /// Takes up what a finished provider call changed, and what arrived meanwhile.
     fn finish(&mut self, done: Done) {
-        let Done { function, call, result, answer } = done;
+        let Done { entry, call, result, answer } = done;
+        let function = entry.id().clone();
         let now = self.clock.now();
-        let Some(watched) = self.functions.get_mut(&function) else { return };
-        watched.busy = false;
         let failed = result.is_err();
         if let Err(error) = &result {
+            call.failed(&entry, error);
+        }
+        // By now it may be gone, or another one may have its name.
+        let of_this = |watched: &&mut Watched| Arc::ptr_eq(&watched.entry, &entry);
+        let watched = self.functions.get_mut(&function).filter(of_this);
+        if let (Some(_), Err(error)) = (&watched, &result) {
             error!(function.name = function.name(), function.namespace = function.namespace(), error = %chain(error), "scaling {function} failed; it is tried again");
             self.metrics.failed();
-            call.failed(&watched.entry, error);
         }
         if let Some(answer) = answer {
             let _ = answer.send(result.map_err(ScaleError::Provider));
         }
+        let Some(watched) = watched else { return };
+        watched.busy = false;
         let asks = std::mem::take(&mut watched.asks);
         let again = std::mem::take(&mut watched.again);
         if failed {
@@ -340,37 +316,6 @@ impl ScaleLoop {
     }
 }
 
-impl Watched {
-    fn new(entry: &Arc<Entry>) -> Self {
-        Self {
-            entry: entry.clone(),
-            revision: entry.status().revision,
-            next_look: None,
-            busy: false,
-            again: false,
-            asks: VecDeque::new(),
-        }
-    }
-
-    /// Answers waiting calls when every replica keeps crashing, with what it said.
-    fn give_up_on_waiters(&self) {
-        const STARTS: u32 = 3;
-        let status = self.entry.status();
-        let replicas = &status.replicas;
-        let hopeless = |replica: &&tidegate_provider::Replica| {
-            replica.phase == Phase::Backoff && replica.restarts >= STARTS
-        };
-        let crashed = replicas.iter().filter(hopeless).count();
-        if crashed == 0 || crashed < replicas.len() {
-            return;
-        }
-        if let Some(replica) = replicas.first() {
-            let detail = &replica.detail;
-            self.entry.fail_waiters(&format!("{} does not start: {detail}", self.entry.id()));
-        }
-    }
-}
-
 /// An error with its causes, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -388,3 +333,6 @@ async fn sleep_until(clock: &Clock, at: Option<Moment>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use tidegate_core::FunctionId;
-use tidegate_gateway::{Entry, Table};
+use tidegate_gateway::Table;
 use tidegate_provider::{Change, Provider};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 /// What the scale loop is told of the provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// The function is deployed, or changed.
-    Function(Arc<Entry>),
-    /// The function is gone.
-    Gone(FunctionId),
+    /// The function came, changed or went: the table says which.
+    Changed(FunctionId),
     /// All that existed at the start has been told.
     Synced,
 }
@@ -26,15 +25,10 @@ pub async fn run(provider: Arc<dyn Provider>, table: Arc<Table>, seen: mpsc::Sen
         let mut changes = provider.watch();
         while let Some(change) = changes.next().await {
             let told = match change {
-                Change::Function(status) => Seen::Function(table.upsert(&status)),
+                Change::Function(status) => Seen::Changed(table.upsert(&status).id().clone()),
                 Change::Gone(function) => {
-                    table.remove(&function);
-                    info!(
-                        function.name = function.name(),
-                        function.namespace = function.namespace(),
-                        "{function} removed"
-                    );
-                    Seen::Gone(function)
+                    take_out(&*provider, &table, &function).await;
+                    Seen::Changed(function)
                 }
                 Change::Synced => {
                     table.set_synced();
@@ -49,4 +43,19 @@ pub async fn run(provider: Arc<dyn Provider>, table: Arc<Table>, seen: mpsc::Sen
         // A backend that ends its watch at once must not turn this into a busy loop.
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     }
+}
+
+/// By now a function of this name may be deployed again, and stay: only what was in the table before the
+/// provider was asked can be the one that is gone.
+async fn take_out(provider: &dyn Provider, table: &Table, function: &FunctionId) {
+    let Some(entry) = table.get(function) else { return };
+    match provider.get(function).await {
+        Ok(status) => table.learn(&status),
+        Err(_) => drop(table.remove_entry(&entry)),
+    }
+    info!(
+        function.name = function.name(),
+        function.namespace = function.namespace(),
+        "{function} removed"
+    );
 }

@@ -69,8 +69,8 @@ impl Entry {
         self.dispatch();
     }
 
-    /// The function is gone: nobody gets calls, and whoever waits is told.
-    pub(crate) fn close(&self) {
+    /// The function is gone: nobody gets calls, and whoever waits is told; so is the scale loop.
+    pub(crate) fn close(self: &Arc<Self>) {
         {
             let mut writer = self.write();
             for handle in writer.handles.drain(..) {
@@ -79,6 +79,7 @@ impl Entry {
             self.publish(&writer);
         }
         hand_over(self.room.serve(|| Some(Handed::Removed)));
+        self.nudge();
     }
 
     fn follow(&self, status: &FunctionStatus) {

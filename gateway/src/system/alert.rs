@@ -11,7 +11,6 @@ use tidegate_core::FunctionId;
 use tidegate_provider::ProviderError;
 
 use super::request::read_body;
-use super::scale::{Wish, heard};
 use crate::error::ManageError;
 use crate::{Gateway, ScaleError};
 
@@ -30,7 +29,7 @@ pub(super) async fn take(
             continue;
         }
         let firing = alert.is_firing();
-        match heard(&gateway, &function, Wish::Alert { firing }).await {
+        match gateway.scaling.alert(&function, firing).await {
             Ok(()) | Err(ScaleError::Provider(ProviderError::NotDeployed(_))) => {}
             Err(error) => failures.push(format!("[{number}] {error}")),
         }

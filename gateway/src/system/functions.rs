@@ -96,6 +96,7 @@ pub(super) async fn update(
 async fn replace(gateway: Arc<Gateway>, checked: Checked) -> Result<Response, ManageError> {
     let function = checked.deployment.function.clone();
     gateway.provider.update(checked.deployment).await.map_err(ManageError::of_part)?;
+    known_from_now_on(&gateway, &function).await;
     info!(
         function.name = function.name(),
         function.namespace = function.namespace(),
@@ -113,9 +114,18 @@ pub(super) async fn remove(
     let body = read_body(&gateway, body).await?;
     let request = DeleteFunctionRequest::from_json(&body).map_err(ManageError::bad)?;
     let function = place.function(&request.function_name, &request.namespace)?;
-    let provider = Arc::clone(&gateway.provider);
-    finish(&gateway, async move { Ok(provider.delete(&function).await?) }).await?;
+    finish(&Arc::clone(&gateway), delete(gateway, function)).await?;
     Ok(accepted())
+}
+
+async fn delete(gateway: Arc<Gateway>, function: FunctionId) -> Result<(), ManageError> {
+    let entry = gateway.table.get(&function);
+    gateway.provider.delete(&function).await?;
+    // A watch tells nothing of what came and went between two of its looks.
+    if let Some(entry) = entry {
+        gateway.table.remove_entry(&entry);
+    }
+    Ok(())
 }
 
 /// A deployment that nothing is wrong with.
@@ -167,12 +177,10 @@ fn warned(warnings: &[String]) -> Response {
     response
 }
 
-/// A call right after the answer must find the function, even before the watch has told of it.
+/// A call or a count right after the answer must find the function as it is now, even before the watch has
+/// told of it.
 async fn known_from_now_on(gateway: &Gateway, function: &FunctionId) {
-    if gateway.table.get(function).is_none()
-        && let Ok(found) = gateway.provider.get(function).await
-        && gateway.table.get(function).is_none()
-    {
-        gateway.table.upsert(&found);
+    if let Ok(found) = gateway.provider.get(function).await {
+        gateway.table.learn(&found);
     }
 }

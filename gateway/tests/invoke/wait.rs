@@ -127,6 +127,28 @@ async fn a_failed_start_and_a_removal_are_told_to_all_who_wait() {
 }
 
 #[tokio::test]
+async fn a_function_deployed_again_is_another_one() {
+    let mut world = World::new().await;
+    let earlier = world.table.upsert(&status("f", &[]));
+    earlier.set_desired(Replicas::new(7));
+    let mut client = world.connect().await;
+    client.write_all(get("/function/f").as_bytes()).await.expect("it reads");
+    settled(&world, &earlier, 0, 1).await;
+    within(world.nudges.next()).await;
+    // A watch may tell of the two in one breath.
+    let mut again = status("f", &[constant("later").await]);
+    again.created += Duration::from_millis(1);
+    let later = world.table.upsert(&again);
+    assert_eq!(later.desired(), Replicas::new(1), "not what was asked of the earlier one");
+    assert_eq!(Answer::parse(&read_to_end(&mut client).await).status, 404);
+    within(world.nudges.next()).await;
+    assert!(world.table.remove_entry(&earlier).is_none(), "it is out already");
+    assert_eq!(world.get("/function/f").await.body, "later");
+    assert!(world.table.remove_entry(&later).is_some());
+    assert_eq!(world.get("/function/f").await.status, 404);
+}
+
+#[tokio::test]
 async fn the_way_to_zero_is_closed_to_calls_and_cancelled_by_them() {
     let world = World::new().await;
     let mut reported = status("f", &[constant("one").await]);

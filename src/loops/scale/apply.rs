@@ -139,10 +139,10 @@ impl ScaleLoop {
         if let Some(watched) = self.functions.get_mut(&function) {
             watched.busy = true;
         }
-        let provider = self.provider.clone();
+        let (provider, entry) = (self.provider.clone(), entry.clone());
         self.calls.push(Box::pin(async move {
             let result = provider.scale(&function, to).await;
-            Done { function, call, result, answer }
+            Done { entry, call, result, answer }
         }));
     }
 }

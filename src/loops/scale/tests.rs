@@ -1,0 +1,137 @@
+//! The loop's turns, one by one: what it acts for when functions come, go and come again.
+
+use std::collections::BTreeMap;
+
+use prometheus_client::registry::Registry;
+use tidegate_core::Replicas;
+use tidegate_gateway::Config;
+use tidegate_provider::fake::{ECHO, FakeProvider};
+use tidegate_provider::{Deployment, FunctionStatus};
+
+use super::*;
+
+struct World {
+    scale: ScaleLoop,
+    provider: Arc<FakeProvider>,
+    function: FunctionId,
+    _folder: tempfile::TempDir,
+}
+
+type Answered = oneshot::Receiver<Result<(), ScaleError>>;
+
+impl World {
+    /// One function that is deployed and in the table; nobody has told the loop.
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Clock::new();
+        let (table, _nudges) = Table::new(&Config::default(), clock.clone());
+        let provider = Arc::new(FakeProvider::default());
+        let scale = ScaleLoop::new(
+            clock,
+            provider.clone(),
+            table,
+            Autoscaler::new(tidegate_autoscaler::Config::default()),
+            Metrics::register(&mut Registry::default()),
+            Memories::load(folder.path().join("scaling.json")),
+        );
+        let function = FunctionId::new("cat", "openfaas-fn").expect("a good name");
+        let world = Self { scale, provider, function, _folder: folder };
+        world.deploy().await;
+        world
+    }
+
+    async fn deploy(&self) {
+        let deployment = Deployment {
+            function: self.function.clone(),
+            image: "example/cat:1".to_owned(),
+            process: ECHO.to_owned(),
+            env: BTreeMap::new(),
+            secrets: Vec::new(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            constraints: Vec::new(),
+            limits: None,
+            requests: None,
+            read_only_root: false,
+        };
+        self.provider.deploy(deployment, Replicas::new(1)).await.expect("deployed");
+        self.scale.table.upsert(&self.status().await);
+    }
+
+    async fn delete(&self) {
+        self.provider.delete(&self.function).await.expect("it was there");
+        self.scale.table.remove(&self.function);
+    }
+
+    async fn status(&self) -> FunctionStatus {
+        self.provider.get(&self.function).await.expect("it is there")
+    }
+
+    fn ask(&mut self, count: u32) -> Answered {
+        let (answer, answered) = oneshot::channel();
+        self.scale.ask(self.function.clone(), Ask::Operator(Replicas::new(count)), answer);
+        answered
+    }
+
+    /// The call under way returns.
+    async fn call_returns(&mut self) {
+        let done = self.scale.calls.next().await.expect("a call is under way");
+        self.scale.finish(done);
+    }
+}
+
+fn is_not_deployed(mut answered: Answered) -> bool {
+    let answer = answered.try_recv().expect("answered, and not by leaving");
+    matches!(answer, Err(ScaleError::Provider(ProviderError::NotDeployed(_))))
+}
+
+#[tokio::test]
+async fn a_function_that_nobody_told_of_is_scaled_at_once() {
+    let mut world = World::new().await;
+    let mut answered = world.ask(3);
+    world.call_returns().await;
+    assert!(matches!(answered.try_recv(), Ok(Ok(()))));
+    assert_eq!(world.status().await.desired, Replicas::new(3));
+}
+
+#[tokio::test]
+async fn what_was_deployed_again_is_scaled_from_its_own_count() {
+    let mut world = World::new().await;
+    let _first = world.ask(3);
+    world.call_returns().await;
+    world.delete().await;
+    world.deploy().await;
+    // For the earlier one this count would be nothing new.
+    let mut answered = world.ask(3);
+    world.call_returns().await;
+    assert!(matches!(answered.try_recv(), Ok(Ok(()))));
+    assert_eq!(world.status().await.desired, Replicas::new(3));
+    let entry = world.scale.table.get(&world.function).expect("it is there");
+    assert_eq!(entry.desired(), Replicas::new(3));
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_call_is_told_when_the_function_goes() {
+    let mut world = World::new().await;
+    let (first, second) = (world.ask(3), world.ask(4));
+    world.delete().await;
+    world.scale.see(Seen::Changed(world.function.clone()));
+    assert!(is_not_deployed(second));
+    world.call_returns().await;
+    assert!(is_not_deployed(first));
+    assert!(is_not_deployed(world.ask(5)));
+}
+
+#[tokio::test]
+async fn a_call_for_the_earlier_one_ends_without_touching_the_later() {
+    let mut world = World::new().await;
+    let _earlier = world.ask(3);
+    world.delete().await;
+    world.deploy().await;
+    let mut later = world.ask(2);
+    assert_eq!(world.scale.calls.len(), 2);
+    world.call_returns().await;
+    world.call_returns().await;
+    assert!(matches!(later.try_recv(), Ok(Ok(()))));
+    assert_eq!(world.scale.table.get(&world.function).expect("there").desired(), Replicas::new(2));
+}

@@ -36,6 +36,7 @@ fn operator(look: &Look<'_>, function: &mut Function, asked: Replicas) -> Decisi
     function.community.raised = false;
     if given.is_zero() {
         function.idle.zero_since.get_or_insert(look.now);
+        function.idle.by_hand = true;
     }
     let reason = Reason::Operator { asked, given };
     change(look, function, given, reason)

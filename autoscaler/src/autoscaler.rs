@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tidegate_core::{FunctionId, Load, Moment, Observation, Policy};
+use tidegate_idler::{CommonRecord, Habits};
 
 use crate::ask::ask;
 use crate::config::Settings;
@@ -11,6 +12,7 @@ use crate::decide::{Look, decide};
 use crate::decision::{Action, Ask, Decision, Hold, Reason};
 use crate::explain::{self, Explanation};
 use crate::function::{Function, Last};
+use crate::habits;
 use crate::history::Record;
 use crate::memory::LastDecision;
 use crate::{Config, Memory};
@@ -77,8 +79,26 @@ impl Autoscaler {
             quiet_millis: millis(quiet),
             zero_millis: zero.map(millis),
             raised: function.community.raised,
+            by_hand: idle.by_hand,
+            habits: function.habits.as_ref().map(Habits::record),
             last: last_decision(now, function),
         })
+    }
+
+    /// What all functions share about idleness, worth knowing after a restart.
+    pub fn common(&self) -> CommonRecord {
+        self.config.common.record()
+    }
+
+    /// Goes on with what an earlier run knew about all functions together.
+    pub fn restore_common(&mut self, record: &CommonRecord) {
+        self.config.common.restore(record);
+    }
+
+    /// Memory is short, or no longer: meanwhile nothing is started before a call that is only expected, and
+    /// what was started so goes first.
+    pub fn memory_is_short(&mut self, short: bool) {
+        self.config.common.memory_short = short;
     }
 
     /// Why the count is what it is.
@@ -111,6 +131,7 @@ impl Autoscaler {
         let late = function.last.is_some_and(|last| now < last.at);
         let now = function.last.map_or(now, |last| now.max(last.at));
         let load = seen.load.as_ref().filter(|_| !late);
+        habits::learn(&mut self.config, function, now, load);
         function.see(&self.config, now, seen, load);
         let look = Look { config: &self.config, now, seen, load };
         let decision = match asked {

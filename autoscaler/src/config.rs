@@ -3,6 +3,9 @@
 use std::ops::Deref;
 use std::time::Duration;
 
+use tidegate_core::{Decimal, Moment};
+use tidegate_idler::{Common, Price};
+
 use crate::rule::BUSY_SPAN;
 use crate::window::Span;
 
@@ -21,6 +24,9 @@ pub struct Config {
     pub dry_run_idle: bool,
     /// Whether the provider can freeze replicas.
     pub can_freeze: bool,
+    /// Idle replica-hours a day that functions with a learning policy may cost together; moves the price of
+    /// idle time. Without it the price stays as it is.
+    pub idle_budget: Option<Decimal>,
     /// Longest that new replicas may take to become ready before no more are started.
     pub start_deadline: Duration,
 }
@@ -32,6 +38,8 @@ pub(crate) struct Settings {
     pub stable: Span,
     pub fast: Span,
     pub busy: Span,
+    /// What all functions share about idleness: learnt, not set.
+    pub common: Common,
 }
 
 impl Settings {
@@ -40,8 +48,16 @@ impl Settings {
             stable: Span::new(config.stable_window),
             fast: Span::new(config.fast_window.min(config.stable_window)),
             busy: Span::new(BUSY_SPAN),
+            common: Common::new(price(&config)),
             config,
         }
+    }
+}
+
+fn price(config: &Config) -> Price {
+    match config.idle_budget {
+        Some(hours) => Price::of_budget(Moment::ZERO, hours.as_f64()),
+        None => Price::fixed(Price::DEFAULT),
     }
 }
 
@@ -62,6 +78,7 @@ impl Default for Config {
             warm: Duration::from_secs(600),
             dry_run_idle: false,
             can_freeze: false,
+            idle_budget: None,
             start_deadline: Duration::from_secs(60),
         }
     }

@@ -51,6 +51,7 @@ pub fn decide(look: &Look<'_>, function: &mut Function) -> Decision {
     }
     function.idle.zero_since = None;
     function.idle.zero_before = Duration::ZERO;
+    function.idle.by_hand = false;
     let idleness = zero::idleness(look.config, function, look.now, look.load);
     if let Idleness::Idle { since } = idleness
         && !look.config.dry_run_idle

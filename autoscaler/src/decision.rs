@@ -156,6 +156,13 @@ pub enum Reason {
         /// For how long.
         since: Duration,
     },
+    /// A call is expected.
+    Expected {
+        /// How long nobody has called.
+        since: Duration,
+        /// Until which age of the silence it is expected.
+        until: Duration,
+    },
     /// Below the minimum.
     BelowMin,
     /// Above the maximum.
@@ -206,6 +213,7 @@ impl Reason {
             Self::Woken { .. } => "woken",
             Self::Idle { .. } => "idle",
             Self::WarmOver { .. } => "warm_over",
+            Self::Expected { .. } => "expected",
             Self::BelowMin => "below_min",
             Self::AboveMax => "above_max",
             Self::Operator { .. } => "operator",
@@ -225,7 +233,7 @@ impl Reason {
             Self::Operator { .. } => "operator",
             Self::AlertFiring | Self::AlertResolved => "alert",
             Self::Woken { .. } => "call",
-            Self::Idle { .. } | Self::WarmOver { .. } => "idler",
+            Self::Idle { .. } | Self::WarmOver { .. } | Self::Expected { .. } => "idler",
             _ => "autoscaler",
         }
     }
@@ -284,6 +292,10 @@ impl fmt::Display for Reason {
             Self::Woken { waiting } => write!(f, "{waiting} calls wait for a replica"),
             Self::Idle { since } => write!(f, "idle for {}", seconds(*since)),
             Self::WarmOver { since } => write!(f, "frozen for {}", seconds(*since)),
+            Self::Expected { since, until } => {
+                let left = seconds(until.saturating_sub(*since));
+                write!(f, "quiet for {}, and a call is expected within {left}", seconds(*since))
+            }
             Self::BelowMin => f.write_str("below the minimum"),
             Self::AboveMax => f.write_str("above the maximum"),
             Self::Operator { asked, given } if asked > given => {

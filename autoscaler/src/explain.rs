@@ -13,8 +13,9 @@ use crate::by_target::{Rule, Wanted};
 use crate::config::Settings;
 use crate::decision::seconds as span_text;
 use crate::function::{Function, Last};
+use crate::habits::{Habit, habit, least};
 use crate::history::Record;
-use crate::zero::{idleness, warm};
+use crate::zero::{idleness_told, warm};
 
 /// Everything that led to the count. Spans in seconds.
 #[derive(Clone, Debug, Serialize)]
@@ -49,6 +50,8 @@ pub struct Explanation {
     pub bounds: Vec<String>,
     /// Whether and when the function goes to zero.
     pub idle: String,
+    /// What was learnt of its silences, when its policy learns.
+    pub habit: Option<Habit>,
     /// When that is, if nothing comes.
     pub idle_in_seconds: Option<f64>,
     /// Calls in flight when the load was last known.
@@ -122,7 +125,7 @@ pub(crate) fn explain(
     let last = function.last.unwrap_or(NOTHING);
     let load = last.load.unwrap_or_default();
     let bounds = function.policy.bounds;
-    let idleness = idleness(config, function, now, last.fresh_load());
+    let idleness = idleness_told(config, function, now, last.fresh_load());
     let left = match idleness {
         Idleness::Quiet { left, .. } if !last.desired.is_zero() => Some(seconds(left)),
         _ => None,
@@ -143,6 +146,7 @@ pub(crate) fn explain(
         formula: formula(config, function),
         bounds: limits(config, now, function, &last),
         idle: idle_text(config, now, function, &last, idleness),
+        habit: habit(config, now, function, last.fresh_load()),
         idle_in_seconds: left,
         in_flight: load.in_flight,
         waiting: load.waiting,
@@ -188,7 +192,7 @@ fn policy(config: &Settings, function: &Function) -> Policy {
         proportion,
         factor,
         down_window_seconds: seconds(function.hold(config)),
-        zero_after_seconds: zero.map(|zero| seconds(zero.after.unwrap_or(config.idle_after))),
+        zero_after_seconds: zero.map(|_| seconds(least(config, function))),
         warm_seconds: zero.map(|_| seconds(warm(config, function))),
     }
 }

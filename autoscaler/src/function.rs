@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidegate_core::{Load, LoadType, Moment, Observation, Policy, Replicas, Target};
+use tidegate_idler::Habits;
 
 use crate::Memory;
 use crate::config::Settings;
@@ -29,6 +30,8 @@ pub struct Function {
     stirred: Option<Moment>,
     pub wishes: Wishes,
     pub idle: Idle,
+    /// What was learnt of its silences, when its policy learns.
+    pub habits: Option<Habits>,
     /// Since when replicas are on their way and none became ready; how many were ready then.
     pub pending_since: Option<(Moment, Replicas)>,
     pub community: Community,
@@ -58,6 +61,8 @@ pub struct Idle {
     pub zero_since: Option<Moment>,
     /// Time at zero that an earlier run has seen.
     pub zero_before: Duration,
+    /// Whether it was sent there by hand.
+    pub by_hand: bool,
 }
 
 /// What the rule for functions without a target needs.
@@ -112,7 +117,9 @@ impl Function {
                 quiet_before: millis(memory.quiet_millis),
                 zero_since: memory.zero_millis.map(|_| now),
                 zero_before: memory.zero_millis.map_or(Duration::ZERO, millis),
+                by_hand: memory.by_hand,
             },
+            habits: memory.habits.as_ref().and_then(Habits::from_record),
             pending_since: None,
             community: Community { raised: memory.raised, ..Community::default() },
             last: None,
@@ -213,6 +220,7 @@ impl Function {
             + self.stable.heap_bytes()
             + self.fast.heap_bytes()
             + self.history.heap_bytes()
+            + self.habits.as_ref().map_or(0, Habits::heap_bytes)
     }
 
     fn forget_load(&mut self) {
@@ -260,7 +268,7 @@ impl Function {
 }
 
 /// Whether a counter is lower than it was: the meter began anew.
-fn began_anew(load: &Load, before: &Load) -> bool {
+pub fn began_anew(load: &Load, before: &Load) -> bool {
     load.concurrency_nanos < before.concurrency_nanos
         || load.completed < before.completed
         || load.started < before.started

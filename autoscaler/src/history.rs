@@ -102,6 +102,7 @@ fn pack(reason: Reason) -> (u8, [u32; 2]) {
         Reason::Operator { asked, given } => (10, [asked.get(), given.get()]),
         Reason::AlertFiring => (11, [0, 0]),
         Reason::AlertResolved => (12, [0, 0]),
+        Reason::Expected { since, until } => (13, [millis(since), millis(until)]),
     }
 }
 
@@ -121,6 +122,7 @@ fn unpack(kind: u8, [first, second]: [u32; 2]) -> Reason {
         9 => Reason::AboveMax,
         10 => Reason::Operator { asked: count, given: Replicas::new(second) },
         11 => Reason::AlertFiring,
+        13 => Reason::Expected { since: span, until: Duration::from_millis(u64::from(second)) },
         _ => Reason::AlertResolved,
     }
 }
@@ -140,6 +142,7 @@ mod tests {
             Reason::Woken { waiting: 10_000 },
             Reason::Idle { since },
             Reason::WarmOver { since },
+            Reason::Expected { since, until: since * 2 },
             Reason::BelowMin,
             Reason::AboveMax,
             Reason::Operator { asked: Replicas::new(50), given: wanted },

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::Replicas;
+use tidegate_idler::HabitsRecord;
 
 /// What an earlier run knew of one function.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +16,12 @@ pub struct Memory {
     /// Whether the rule for functions without a target had raised the count.
     #[serde(default, skip_serializing_if = "is_false")]
     pub raised: bool,
+    /// Whether it was sent to zero by hand.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub by_hand: bool,
+    /// What was learnt of its silences, when its policy learns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub habits: Option<HabitsRecord>,
     /// The last change of its count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<LastDecision>,

@@ -9,13 +9,14 @@
 use std::time::Duration;
 
 use tidegate_core::{Load, Moment, Replicas};
-use tidegate_idler::{IdleInput, Idleness, judge};
+use tidegate_idler::{Idleness, age, judge, judge_by};
 
 use crate::by_target::asked_by_calls;
 use crate::config::Settings;
 use crate::decide::{Look, scale};
 use crate::decision::{Action, Decision, Depth, Hold, Reason};
 use crate::function::Function;
+use crate::habits::{before_a_call, input, least, plan};
 
 /// At zero only a waiting call raises the count: a zero made by hand is not undone by a rule.
 pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
@@ -29,11 +30,12 @@ pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
     function.rest();
     let zeroed = look.now.since(since) + function.idle.zero_before;
     let warm = warm(look.config, function);
-    let stay = Action::Stay(Hold::AtZero);
+    // What is frozen answers in milliseconds: only what is removed is worth warming.
     if look.seen.frozen.is_zero() {
-        return Decision { action: stay, look_again: None };
+        return before_a_call(look, function);
     }
     if zeroed < warm {
+        let stay = Action::Stay(Hold::AtZero);
         return Decision { action: stay, look_again: Some(look.now + (warm - zeroed)) };
     }
     look.soon(scale(Replicas::ZERO, Reason::WarmOver { since: zeroed }))
@@ -59,22 +61,32 @@ pub fn go(look: &Look<'_>, function: &mut Function, since: Duration) -> Action {
     Action::Scale { to: Replicas::ZERO, depth, reason: Reason::Idle { since } }
 }
 
-/// What the idle rule says.
+/// What the idle rule says. Until the promised time is over nobody needs what was learnt.
 pub fn idleness(
     config: &Settings,
     function: &Function,
     now: Moment,
     load: Option<&Load>,
 ) -> Idleness {
-    let zero = function.policy.zero;
-    let input = IdleInput {
-        opted_in: zero.is_some(),
-        after: zero.and_then(|zero| zero.after).unwrap_or(config.idle_after),
-        load,
-        touched: function.idle.touched,
-        quiet_before: function.idle.quiet_before,
-    };
-    judge(now, &input)
+    let input = input(config, function, load);
+    if age(now, &input) < least(config, function) {
+        return judge(now, &input);
+    }
+    idleness_told(config, function, now, load)
+}
+
+/// The same with everything that was learnt, at any age of the silence.
+pub fn idleness_told(
+    config: &Settings,
+    function: &Function,
+    now: Moment,
+    load: Option<&Load>,
+) -> Idleness {
+    let input = input(config, function, load);
+    match plan(config, function) {
+        Some(plan) => judge_by(now, &input, &plan),
+        None => judge(now, &input),
+    }
 }
 
 /// How long replicas stay frozen at zero.

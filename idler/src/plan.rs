@@ -72,6 +72,13 @@ impl Plan {
         self.spans().iter().copied().find(|span| span.from > age)
     }
 
+    /// This, but only what lies at the begin of a silence.
+    #[must_use]
+    pub fn without_prewarming(mut self) -> Self {
+        self.len = 1;
+        self
+    }
+
     /// Warm until `least`, and during `span`.
     pub(crate) fn of(least: Duration, span: Span, basis: Basis) -> Self {
         let mut plan = Self::new(least, basis);

@@ -233,7 +233,7 @@ fn memory(field: &Field<'_>) -> Result<Option<Memory>, BadTrace> {
         quiet_millis: quiet.parse().map_err(|_| bad())?,
         zero_millis,
         raised: raised == "1",
-        last: None,
+        ..Memory::default()
     }))
 }
 

@@ -18,6 +18,7 @@ pub mod failure;
 pub mod fwatchdog;
 mod invoke;
 mod list;
+mod load;
 mod logs;
 mod namespace;
 mod remove;
@@ -110,6 +111,8 @@ enum Command {
     Describe(describe::Args),
     /// Calls a function with stdin as the body
     Invoke(invoke::Args),
+    /// Sends load as hey does, and shows replicas beside latency
+    Load(load::Args),
     /// Shows what a function's replicas write
     Logs(logs::Args),
     /// Sets how many replicas a function has
@@ -139,6 +142,9 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn run(args: Vec<OsString>, vars: Vars) -> ExitCode {
+    if let Some(wanted) = load::wanted(&args) {
+        return load::run(wanted, vars);
+    }
     let command = Cli::command().color(colour_of_help(&args));
     let cli = command.try_get_matches_from(&args).and_then(|found| Cli::from_arg_matches(&found));
     let Cli { global, command } = match cli {
@@ -162,6 +168,8 @@ pub fn run(args: Vec<OsString>, vars: Vars) -> ExitCode {
 fn dispatch(context: Context, command: Command) -> Result<ExitCode, Failure> {
     let done = match command {
         Command::Up(args) => return up::run(context, args),
+        // Taken aside before clap read the words.
+        Command::Load(_) => return Ok(ExitCode::from(2)),
         Command::Doctor(args) => on_runtime(doctor::run(&context, args)),
         Command::Deploy(args) => on_runtime(deploy::run(&context, args)),
         Command::List(args) => on_runtime(list::run(&context, args)),

@@ -114,6 +114,11 @@ impl Output {
         self.quiet
     }
 
+    /// Whether stderr gets colours.
+    pub fn colours_on_stderr(&self) -> bool {
+        self.colour_err
+    }
+
     /// Colours `text` for stdout.
     pub fn paint(&self, paint: Paint, text: &str) -> String {
         painted(self.colour_out, paint, text)

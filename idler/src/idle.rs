@@ -91,6 +91,7 @@ fn judge_until(
             let until = begun + until.saturating_sub(before);
             Idleness::Quiet { until, left: until.since(now) }
         }
+        None if now < begun => Idleness::Quiet { until: begun, left: begun.since(now) },
         None => Idleness::Idle { since: age },
     }
 }

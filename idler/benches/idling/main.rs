@@ -17,8 +17,10 @@ use tidegate_idler::{Price, Tuning};
 const FUNCTIONS: u32 = 1000;
 const DAYS: u32 = 14;
 /// Seconds of idle time that are paid for one cold start.
-const PRICES: [f64; 10] =
-    [150.0, 300.0, 600.0, 1200.0, 2400.0, 4800.0, 9600.0, 19_200.0, 38_400.0, 76_800.0];
+const PRICES: [f64; 13] = [
+    75.0, 150.0, 300.0, 600.0, 1200.0, 2400.0, 3400.0, 4800.0, 6800.0, 9600.0, 13_600.0, 19_200.0,
+    38_400.0,
+];
 
 fn main() {
     let mut seeds: Vec<u64> = std::env::args().filter_map(|arg| arg.parse().ok()).collect();

@@ -184,7 +184,7 @@ fn a_beat_that_is_left_out_once_is_met_at_the_next() {
 
 #[test]
 fn what_is_old_is_forgotten() {
-    for (old, new) in [(100, 2000), (300, 90), (5000, 40_000)] {
+    for (old, new) in [(100, 2000), (300, 4000), (5000, 40_000)] {
         let (mut common, mut habits) = learnt(ZeroRule::Adaptive, &[secs(old); 600], 1.0 / 2400.0);
         for _ in 0..1600 {
             common.note(&mut habits, secs(new));

@@ -47,14 +47,14 @@ impl<W: Write> Rows<W> {
         self.failed = row.err();
     }
 
-    /// Writes what is left.
+    /// Writes what is left, and gives back where it went.
     ///
     /// # Errors
     /// The first that any row met; one is enough to stop writing.
-    pub fn finish(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<W> {
         match self.failed.take() {
             Some(error) => Err(error),
-            None => self.out.flush(),
+            None => self.out.flush().map(|()| self.out),
         }
     }
 }

@@ -226,7 +226,7 @@ async fn send(
     };
     let results = run(&order.plan, hooks, stop.clone()).await?;
     let rows = rows.and_then(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner).take());
-    rows.map_or(Ok(()), Rows::finish).map_err(SessionError::Stdout)?;
+    rows.map(Rows::finish).transpose().map_err(SessionError::Stdout)?;
     progress.so_far().ended = true;
     if order.gateway.is_some() {
         let rest = watched_until(order, &results).saturating_sub(progress.elapsed());

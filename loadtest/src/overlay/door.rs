@@ -1,6 +1,7 @@
 //! One connection to the gateway's API, opened again when it breaks; tries credentials until one is taken.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,7 +47,10 @@ impl Door {
             why: "it is not an http:// or https:// address".to_owned(),
         })?;
         let plain = Transport { http2: false, ..transport.clone() };
-        let tls = if origin.tls { Some(tls::config(&plain)?) } else { None };
+        let tls = Arc::new(tls::Lazy::new(&plain));
+        if origin.tls {
+            tls.config()?;
+        }
         let dialer = Dialer { connect_to: None, proxy: None, tls };
         Ok(Self { base, origin, dialer, credentials, using: 0, open: None })
     }

@@ -105,6 +105,7 @@ pub async fn run(plan: &Plan, hooks: Hooks, stop: CancellationToken) -> Result<R
     let stop_threads = stop.child_token();
     let _stop_when_dropped = stop_threads.clone().drop_guard();
     let shared = Arc::new(shared(plan, stop_threads.clone())?);
+    let tls = tls(plan)?;
     let (out, mut batches) = tokio::sync::mpsc::unbounded_channel();
     let mut lanes = Vec::with_capacity(threads);
     for thread in 0..threads {
@@ -120,7 +121,7 @@ pub async fn run(plan: &Plan, hooks: Hooks, stop: CancellationToken) -> Result<R
         };
         let part = Part {
             shared: Arc::clone(&shared),
-            dialer: dialer(plan)?,
+            dialer: dialer(plan, Arc::clone(&tls))?,
             slots: share(plan.connections.max(1), thread, threads),
             schedule: Schedule::new(plan, thread, threads),
             end: plan.end(),
@@ -232,7 +233,7 @@ fn shared(plan: &Plan, stop: CancellationToken) -> Result<Shared, RunError> {
     })
 }
 
-fn dialer(plan: &Plan) -> Result<Dialer, RunError> {
+fn dialer(plan: &Plan, tls: Arc<tls::Lazy>) -> Result<Dialer, RunError> {
     let proxy = match &plan.transport.proxy {
         Some(uri) => {
             let origin = Origin::of(uri).filter(|origin| !origin.tls);
@@ -240,14 +241,16 @@ fn dialer(plan: &Plan) -> Result<Dialer, RunError> {
         }
         None => None,
     };
-    // Redirects may lead to https, too; only who never asks for it goes without roots.
-    let wanted = plan.targets.iter().any(|target| target.uri.scheme_str() == Some("https"));
-    let tls = match tls::config(&plan.transport) {
-        Ok(config) => Some(config),
-        Err(_) if !wanted => None,
-        Err(error) => return Err(error.into()),
-    };
     Ok(Dialer { connect_to: plan.transport.connect_to, proxy, tls })
+}
+
+/// TLS for all threads; ready before the run when it is sure to be needed, so that errors come first.
+fn tls(plan: &Plan) -> Result<Arc<tls::Lazy>, RunError> {
+    let tls = Arc::new(tls::Lazy::new(&plan.transport));
+    if plan.targets.iter().any(|target| target.uri.scheme_str() == Some("https")) {
+        tls.config()?;
+    }
+    Ok(tls)
 }
 
 /// Descriptors a process needs beside its connections.

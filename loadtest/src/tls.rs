@@ -1,7 +1,7 @@
 //! TLS as a client: rustls with ring, the system's roots, more of them from a file, or no check at all.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
@@ -36,8 +36,25 @@ pub enum TlsError {
     Setup(String),
 }
 
+/// The setup, made when the first connection needs it: reading the system's roots takes long, and a plain
+/// target may still redirect to https.
+pub(crate) struct Lazy {
+    transport: Transport,
+    config: OnceLock<Result<Arc<ClientConfig>, TlsError>>,
+}
+
+impl Lazy {
+    pub(crate) fn new(transport: &Transport) -> Self {
+        Self { transport: transport.clone(), config: OnceLock::new() }
+    }
+
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+        self.config.get_or_init(|| config(&self.transport)).clone()
+    }
+}
+
 /// How to connect with TLS.
-pub(crate) fn config(transport: &Transport) -> Result<Arc<ClientConfig>, TlsError> {
+fn config(transport: &Transport) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -89,7 +89,7 @@ pub(crate) struct DialTimes {
 pub(crate) struct Dialer {
     pub(crate) connect_to: Option<SocketAddr>,
     pub(crate) proxy: Option<(Origin, Uri)>,
-    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) tls: Arc<crate::tls::Lazy>,
 }
 
 impl Dialer {
@@ -107,9 +107,15 @@ impl Dialer {
         if let (true, Some((proxy, uri))) = (origin.tls, &self.proxy) {
             tunnel(&mut tcp, proxy, uri, origin).await?;
         }
-        let stream = match (&self.tls, origin.tls) {
-            (Some(config), true) => Stream::Tls(Box::new(secure(config, tcp, origin).await?)),
-            _ => Stream::Plain(tcp),
+        let stream = if origin.tls {
+            let unready = |error: crate::tls::TlsError| ConnectError::Tls {
+                address: origin.address(),
+                why: error.to_string(),
+            };
+            let config = self.tls.config().map_err(unready)?;
+            Stream::Tls(Box::new(secure(&config, tcp, origin).await?))
+        } else {
+            Stream::Plain(tcp)
         };
         Ok((stream, DialTimes { dns, total: begin.elapsed() }))
     }

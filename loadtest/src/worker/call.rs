@@ -161,9 +161,6 @@ impl Lane {
         let bad = || Failure::Location(location.chars().take(200).collect());
         let uri = resolve(&from.uri, location).ok_or_else(bad)?;
         let origin = Origin::of(&uri).ok_or_else(bad)?;
-        if origin.tls && self.dialer.tls.is_none() {
-            return Err(bad());
-        }
         let mut origins = self.origins.borrow_mut();
         let same_host = origins[from.origin].host == origin.host;
         let known = origins.iter().position(|known| *known == origin);

@@ -174,9 +174,9 @@ fn autoscaler_config(config: &Config, can_freeze: bool) -> AutoscalerConfig {
         fast_window: config.fast_window,
         idle_after: config.idle_after,
         warm: config.warm,
+        idle_budget: config.idle_budget,
         dry_run_idle: config.dry_run_idle,
         start_deadline: config.start_deadline,
         can_freeze,
-        ..AutoscalerConfig::default()
     }
 }

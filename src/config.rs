@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
-use tidegate_core::{BadVar, Vars};
+use tidegate_core::{BadVar, Decimal, Vars};
 use tidegate_gateway::Config as GatewayConfig;
 
 /// Names that OpenFaaS users have in their environment already, and ours for them.
@@ -37,6 +37,8 @@ pub struct Config {
     pub dry_run_idle: bool,
     /// Time a replica stays frozen at zero before it is removed.
     pub warm: Duration,
+    /// Idle replica-hours a day that functions with a learning zero policy may cost together.
+    pub idle_budget: Option<Decimal>,
     /// Span over which load is averaged for scaling down.
     pub stable_window: Duration,
     /// Span over which load is averaged for scaling up.
@@ -98,6 +100,7 @@ impl Config {
             idle_after: read.duration("TIDEGATE_IDLE_AFTER", secs(300)),
             dry_run_idle: read.flag("TIDEGATE_DRY_RUN_IDLE", false),
             warm: read.duration("TIDEGATE_WARM_DURATION", secs(600)),
+            idle_budget: idle_budget(&mut read),
             stable_window: read.duration("TIDEGATE_STABLE_WINDOW", secs(30)),
             fast_window: read.duration("TIDEGATE_FAST_WINDOW", secs(6)),
             start_deadline: read.duration("TIDEGATE_START_DEADLINE", secs(60)),
@@ -108,6 +111,16 @@ impl Config {
         check(&config, &mut read);
         Ok(read.finish(config)?)
     }
+}
+
+fn idle_budget(read: &mut tidegate_core::Reader<'_>) -> Option<Decimal> {
+    const NAME: &str = "TIDEGATE_IDLE_BUDGET";
+    let hours = read.optional_text(NAME)?.parse::<Decimal>().ok();
+    let hours = hours.filter(|hours| !hours.is_zero());
+    if hours.is_none() {
+        read.refuse(NAME, "idle replica-hours a day, a number above 0 such as 24 or 1.5");
+    }
+    hours
 }
 
 fn check(config: &Config, read: &mut tidegate_core::Reader<'_>) {
@@ -179,7 +192,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 26] = [
+pub const KNOWN: [&str; 27] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -190,6 +203,7 @@ pub const KNOWN: [&str; 26] = [
     "TIDEGATE_IDLE_AFTER",
     "TIDEGATE_DRY_RUN_IDLE",
     "TIDEGATE_WARM_DURATION",
+    "TIDEGATE_IDLE_BUDGET",
     "TIDEGATE_STABLE_WINDOW",
     "TIDEGATE_FAST_WINDOW",
     "TIDEGATE_START_DEADLINE",

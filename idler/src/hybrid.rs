@@ -52,10 +52,10 @@ impl Hybrid {
     /// When to be warm during a silence. The user's least time comes first here too.
     pub fn plan(&self, terms: Terms) -> Plan {
         let range = Span { from: Duration::ZERO, to: minutes(MINUTES as u64) };
-        let all = self.within + self.beyond;
+        let all = self.within.saturating_add(self.beyond);
         let span = if all < FEW {
             range
-        } else if self.beyond * 2 > all {
+        } else if self.beyond > all / 2 {
             let mean = Duration::from_secs(u64::from(self.beyond_mean));
             Span { from: mean * 85 / 100, to: mean * 115 / 100 }
         } else if !self.is_representative() {

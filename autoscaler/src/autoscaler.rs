@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tidegate_core::{FunctionId, Load, Moment, Observation, Policy};
+use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas};
 use tidegate_idler::{CommonRecord, Habits};
 
 use crate::ask::ask;
@@ -15,6 +15,7 @@ use crate::function::{Function, Last};
 use crate::habits;
 use crate::history::Record;
 use crate::memory::LastDecision;
+use crate::why_not::{self, WhyNot};
 use crate::{Config, Memory};
 
 /// Decides for all functions. The same calls in the same order give the same decisions.
@@ -107,6 +108,12 @@ impl Autoscaler {
         Some(explain::explain(&self.config, now, function, known))
     }
 
+    /// Why the count is not `asked`.
+    pub fn why_not(&self, now: Moment, function: &FunctionId, asked: Replicas) -> Option<WhyNot> {
+        let known = self.functions.get(function)?;
+        Some(why_not::why_not(&self.config, now, function, known, asked))
+    }
+
     /// How many functions are known.
     pub fn len(&self) -> usize {
         self.functions.len()
@@ -172,6 +179,7 @@ fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &A
         pending: seen.pending,
         draining: seen.draining,
         frozen: seen.frozen,
+        replica_limit: seen.replica_limit,
         hold,
     });
 }

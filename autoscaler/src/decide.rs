@@ -13,7 +13,7 @@ use std::time::Duration;
 use tidegate_core::{Load, Moment, Observation, Replicas, Target};
 use tidegate_idler::Idleness;
 
-use crate::by_target::{self, burst};
+use crate::by_target;
 use crate::config::Settings;
 use crate::decision::{Action, Decision, Depth, Hold, Reason};
 use crate::function::Function;
@@ -82,7 +82,11 @@ pub fn raise(look: &Look<'_>, function: &Function, to: Replicas, reason: Reason)
             return Action::Stay(Hold::StartsStuck { wanted: to, since });
         }
     }
-    scale(to, reason)
+    let most = function.policy.pace.up_rate.map_or(to, |rate| rate.up(look.seen.ready));
+    if most <= look.seen.desired {
+        return Action::Stay(Hold::UpRate { wanted: to, ready: look.seen.ready });
+    }
+    scale(to.min(most), reason)
 }
 
 fn by_load(look: &Look<'_>, function: &mut Function) -> Action {
@@ -94,21 +98,33 @@ fn by_load(look: &Look<'_>, function: &mut Function) -> Action {
     if desired < bounds.min() {
         return scale(bounds.min(), Reason::BelowMin);
     }
-    let Some(load) = look.load else { return Action::Stay(Hold::NoSamples) };
+    if look.load.is_none() {
+        return Action::Stay(Hold::NoSamples);
+    }
     if desired > bounds.max() {
         return scale(bounds.max(), Reason::AboveMax);
     }
-    by_target::note_limit(look, function);
-    if let Some(action) = burst(look, function, load.demand()) {
-        return action;
+    if let Some(first) = function.initial(look.seen.ready) {
+        return initial(look, function, first);
     }
     match function.policy.target {
-        Target::Community { factor } => community::decide(look, function, factor),
+        Target::Community { factor } => by_target::burst(look, function)
+            .unwrap_or_else(|| community::decide(look, function, factor)),
         Target::Load { load, target, proportion } => {
             let rule = by_target::Rule { load, target, proportion };
             by_target::decide(look, function, rule)
         }
     }
+}
+
+/// A new function gets its first count, whatever the load says; then that count holds like a wish.
+fn initial(look: &Look<'_>, function: &mut Function, first: Replicas) -> Action {
+    let hold = function.hold(look.config);
+    function.wishes.note(look.now, first, hold);
+    if look.seen.desired < first {
+        return raise(look, function, first, Reason::Initial);
+    }
+    Action::Stay(Hold::Initial { first })
 }
 
 /// Active functions are looked at every tick, quiet ones when their idle time is over, others not at all.

@@ -105,6 +105,18 @@ pub enum Hold {
         /// For how long nothing became ready.
         since: Duration,
     },
+    /// More is wanted, but the labels allow no more before those on their way are ready.
+    UpRate {
+        /// What is wanted.
+        wanted: Replicas,
+        /// What is ready.
+        ready: Replicas,
+    },
+    /// The first count of a new function is on its way.
+    Initial {
+        /// How many.
+        first: Replicas,
+    },
     /// Idle, but idleness is only reported.
     DryRun {
         /// For how long.
@@ -167,6 +179,8 @@ pub enum Reason {
     BelowMin,
     /// Above the maximum.
     AboveMax,
+    /// The first count of a new function.
+    Initial,
     /// An operator asked.
     Operator {
         /// For this many, before the bounds.
@@ -195,6 +209,8 @@ impl Hold {
             Self::Settling { .. } => "settling",
             Self::Hovering { .. } => "hovering",
             Self::StartsStuck { .. } => "starts_stuck",
+            Self::UpRate { .. } => "up_rate",
+            Self::Initial { .. } => "initial",
             Self::DryRun { .. } => "dry_run",
             Self::AsAsked => "as_asked",
         }
@@ -216,6 +232,7 @@ impl Reason {
             Self::Expected { .. } => "expected",
             Self::BelowMin => "below_min",
             Self::AboveMax => "above_max",
+            Self::Initial => "initial",
             Self::Operator { .. } => "operator",
             Self::AlertFiring => "alert_firing",
             Self::AlertResolved => "alert_resolved",
@@ -268,6 +285,13 @@ impl fmt::Display for Hold {
                 let since = seconds(*since);
                 write!(f, "{wanted} wanted, but what was started is not ready for {since}")
             }
+            Self::UpRate { wanted, ready } => {
+                write!(
+                    f,
+                    "{wanted} wanted, but com.tidegate.scale.up-rate allows no more while {ready} are ready"
+                )
+            }
+            Self::Initial { first } => write!(f, "the first {first} are on their way"),
             Self::DryRun { since } => write!(f, "idle for {}, only reported", seconds(*since)),
             Self::AsAsked => f.write_str("what was asked for is there"),
         }
@@ -298,6 +322,7 @@ impl fmt::Display for Reason {
             }
             Self::BelowMin => f.write_str("below the minimum"),
             Self::AboveMax => f.write_str("above the maximum"),
+            Self::Initial => f.write_str("a new function begins with so many"),
             Self::Operator { asked, given } if asked > given => {
                 write!(f, "an operator asked for {asked}, the maximum is {given}")
             }

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_core::{FunctionId, LoadType, Moment, Replicas, Target, format_duration};
+use tidegate_core::{FunctionId, Moment, Replicas, Target, format_duration};
 use tidegate_idler::Idleness;
 
-use crate::by_target::{Rule, Wanted};
+use crate::by_target::{Rule, Wanted, unit};
 use crate::config::Settings;
 use crate::decision::seconds as span_text;
 use crate::function::{Function, Last};
@@ -165,15 +165,19 @@ const NOTHING: Last = Last {
     pending: Replicas::ZERO,
     draining: Replicas::ZERO,
     frozen: Replicas::ZERO,
+    replica_limit: None,
     hold: None,
 };
 
 fn decision(function: &Function, last: &Last) -> String {
+    let max = function.policy.bounds.max();
     if let Some(hold) = last.hold {
         return format!("stays at {}: {hold}", last.desired);
     }
     match function.history.last() {
-        Some(record) => format!("goes from {} to {}: {}", record.from, record.to, why(&record)),
+        Some(record) => {
+            format!("goes from {} to {}: {}", record.from, record.to, why(&record, max))
+        }
         None => "not looked at yet".to_owned(),
     }
 }
@@ -215,8 +219,7 @@ fn rule(function: &Function) -> String {
 
 /// The rule of a function with a target, and what it wants now.
 fn wanted(config: &Settings, function: &Function) -> Option<(Rule, Wanted)> {
-    let Target::Load { load, target, proportion } = function.policy.target else { return None };
-    let rule = Rule { load, target, proportion };
+    let rule = Rule::of(&function.policy.target)?;
     Some((rule, rule.wanted(config, function)?))
 }
 
@@ -236,7 +239,7 @@ fn averages(config: &Settings, function: &Function) -> Vec<Average> {
     if community { vec![busy] } else { Vec::new() }
 }
 
-fn formula(config: &Settings, function: &Function) -> Vec<String> {
+pub(crate) fn formula(config: &Settings, function: &Function) -> Vec<String> {
     let Some((rule, wanted)) = wanted(config, function) else { return Vec::new() };
     let line = |name: &str, span: Duration, value| {
         let Rule { load, target, proportion } = rule;
@@ -248,13 +251,6 @@ fn formula(config: &Settings, function: &Function) -> Vec<String> {
         line("stable average", config.stable_window, wanted.stable),
         line("fast average", config.fast_window, wanted.fast),
     ]
-}
-
-fn unit(load: LoadType) -> &'static str {
-    match load {
-        LoadType::Rps => "calls/s",
-        LoadType::Capacity => "in flight",
-    }
 }
 
 /// Minimum and maximum, then whatever holds the count at this moment.
@@ -285,6 +281,14 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
         ),
         None => format!("down only to the highest wish of the last {}", format_duration(hold)),
     });
+    lines.extend(hovering(config, now, function));
+    let pace = &function.policy.pace;
+    if let Some(rate) = pace.up_rate {
+        lines.push(format!("at once no more than {} times {rate}, what is ready", last.ready));
+    }
+    if let Some(rate) = pace.down_rate {
+        lines.push(format!("at once no fewer than {} divided by {rate}", last.ready));
+    }
     let watched = function.watched(now);
     if watched < config.stable_window && !last.desired.is_zero() {
         let (watched, window) = (span_text(watched), span_text(config.stable_window));
@@ -298,6 +302,29 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
         lines.push(format!("replicas are starting for {since}; not up after {most} of that"));
     }
     lines
+}
+
+/// What a load that hovers about a boundary keeps.
+fn hovering(config: &Settings, now: Moment, function: &Function) -> Option<String> {
+    let (_, wanted) = wanted(config, function)?;
+    let (count, age) = function.wishes.hovering(now)?;
+    let kept = count.min(wanted.hover);
+    let tolerance = function.policy.pace.tolerance;
+    (kept > wanted.up).then(|| {
+        let age = span_text(age);
+        format!("not below {kept}, wanted {age} ago, while {tolerance} % more load would need it")
+    })
+}
+
+/// Whether and when the function goes to zero.
+pub(crate) fn idle_sentence(
+    config: &Settings,
+    now: Moment,
+    function: &Function,
+    last: &Last,
+) -> String {
+    let idleness = idleness_told(config, function, now, last.fresh_load());
+    idle_text(config, now, function, last, idleness)
 }
 
 fn idle_text(
@@ -321,13 +348,14 @@ fn idle_text(
 }
 
 fn history(now: Moment, function: &Function) -> Vec<Past> {
+    let max = function.policy.bounds.max();
     let past = |record: Record| Past {
         seconds_ago: seconds(now.since(record.at)),
         from: record.from,
         to: record.to,
         by: record.reason.who().into(),
         reason: record.reason.label().into(),
-        why: why(&record),
+        why: why(&record, max),
     };
     let earlier = function.earlier.as_deref().map(|(restored, earlier)| Past {
         seconds_ago: seconds(now.since(*restored) + Duration::from_millis(earlier.age_millis)),
@@ -341,12 +369,13 @@ fn history(now: Moment, function: &Function) -> Vec<Past> {
 }
 
 /// The reason, and what the bounds or a hold made of it.
-fn why(record: &Record) -> String {
+fn why(record: &Record, max: Replicas) -> String {
     use crate::decision::Reason::{Burst, LoadAboveTarget, LoadBelowTarget};
     let (to, reason) = (record.to, &record.reason);
     match *reason {
         LoadAboveTarget { wanted } | Burst { wanted, .. } if to < wanted => {
-            format!("{reason}; {to} is the maximum")
+            let bound = if to == max { "the maximum" } else { "what up-rate allows" };
+            format!("{reason}; {to} is {bound}")
         }
         LoadBelowTarget { wanted } if to > wanted => format!("{reason}; {to} is held"),
         _ => reason.to_string(),

@@ -36,6 +36,8 @@ pub struct Function {
     pub pending_since: Option<(Moment, Replicas)>,
     pub community: Community,
     pub last: Option<Last>,
+    /// The labels' first count was not there yet.
+    pub initial_due: bool,
     pub history: History,
     /// What an earlier run last decided, and when that was restored.
     pub earlier: Option<Box<(Moment, LastDecision)>>,
@@ -89,6 +91,7 @@ pub struct Last {
     pub pending: Replicas,
     pub draining: Replicas,
     pub frozen: Replicas,
+    pub replica_limit: Option<u32>,
     /// What was decided; nothing when the count was changed.
     pub hold: Option<Hold>,
 }
@@ -103,6 +106,7 @@ impl Last {
 impl Function {
     pub fn new(now: Moment, policy: Policy, memory: Option<Memory>) -> Self {
         let millis = Duration::from_millis;
+        let initial_due = policy.pace.initial.is_some() && memory.is_none();
         let memory = memory.unwrap_or_default();
         Self {
             policy,
@@ -123,6 +127,7 @@ impl Function {
             pending_since: None,
             community: Community { raised: memory.raised, ..Community::default() },
             last: None,
+            initial_due,
             history: History::default(),
             earlier: memory.last.map(|last| Box::new((now, last))),
         }
@@ -206,6 +211,20 @@ impl Function {
             self.wishes.note(now, count, self.hold(config));
         }
         self.renew(now);
+    }
+
+    /// With load a function has the least count that its labels want for it.
+    pub fn activated(&self, wanted: Replicas) -> Replicas {
+        let least = self.policy.pace.activation.filter(|_| !wanted.is_zero());
+        least.map_or(wanted, |least| wanted.max(Replicas::new(u32::from(least.get()))))
+    }
+
+    /// The first count of a new function, until it was there.
+    pub fn initial(&mut self, ready: Replicas) -> Option<Replicas> {
+        let first = self.policy.pace.initial.filter(|_| self.initial_due)?;
+        let first = self.policy.bounds.clamp(Replicas::new(u32::from(first.get())));
+        self.initial_due = ready < first;
+        Some(first).filter(|_| self.initial_due)
     }
 
     /// Forgets the memory of load, which a resting function does not need.

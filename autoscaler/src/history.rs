@@ -102,6 +102,7 @@ fn pack(reason: Reason) -> (u8, [u32; 2]) {
         Reason::Operator { asked, given } => (10, [asked.get(), given.get()]),
         Reason::AlertFiring => (11, [0, 0]),
         Reason::AlertResolved => (12, [0, 0]),
+        Reason::Initial => (14, [0, 0]),
         Reason::Expected { since, until } => (13, [millis(since), millis(until)]),
     }
 }
@@ -123,6 +124,7 @@ fn unpack(kind: u8, [first, second]: [u32; 2]) -> Reason {
         10 => Reason::Operator { asked: count, given: Replicas::new(second) },
         11 => Reason::AlertFiring,
         13 => Reason::Expected { since: span, until: Duration::from_millis(u64::from(second)) },
+        14 => Reason::Initial,
         _ => Reason::AlertResolved,
     }
 }
@@ -145,6 +147,7 @@ mod tests {
             Reason::Expected { since, until: since * 2 },
             Reason::BelowMin,
             Reason::AboveMax,
+            Reason::Initial,
             Reason::Operator { asked: Replicas::new(50), given: wanted },
             Reason::AlertFiring,
             Reason::AlertResolved,

@@ -12,8 +12,8 @@ fn noisy(shape: Shape, start: f64, warm: u32, seconds: u32, seed: u64) -> Accoun
     run(&mut plant, shape, &mut Noise::new(seed, 10.0), warm, seconds)
 }
 
-/// Where the mean lies two to four percent below a boundary, an average of 30 s crosses it now and then; the
-/// count then goes up once and stays.
+/// Where the mean lies at a boundary or up to four percent below it, an average of 30 s crosses it now and
+/// then; the count then goes up once and stays.
 #[test]
 fn noise_about_a_constant_load_moves_nothing_for_ten_minutes() {
     let loads = (20..=100).flat_map(|level| (0..3).map(move |seed| (f64::from(level), seed)));
@@ -21,7 +21,7 @@ fn noise_about_a_constant_load_moves_nothing_for_ten_minutes() {
         loads.map(|(level, seed)| noisy(Shape::Constant(level), 2.0, 300, 600, seed)).collect();
     let moved = accounts.iter().filter(|account| account.actions > 0).count();
     assert!(accounts.iter().all(|account| account.actions <= 1));
-    assert!(moved * 100 <= accounts.len() * 2, "{moved} of {} moved", accounts.len());
+    assert!(moved * 100 <= accounts.len() * 5, "{moved} of {} moved", accounts.len());
 }
 
 #[test]

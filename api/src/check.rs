@@ -57,6 +57,9 @@ const SCALE: &str = "com.openfaas.scale.";
 /// Our own such prefix.
 const OWN_SCALE: &str = "com.tidegate.scale.";
 
+/// The variable by which a function says how many calls one replica takes at once.
+const MAX_INFLIGHT: &str = "max_inflight";
+
 impl FunctionDeployment {
     /// Checks everything that can be known without a provider.
     ///
@@ -116,9 +119,22 @@ impl FunctionDeployment {
                     Place::Env(name.clone()),
                     format_args!("variable {name} contains a NUL byte"),
                 );
+            } else if name == MAX_INFLIGHT && !is_limit(value) {
+                wrong.add(
+                    Place::Env(name.clone()),
+                    format_args!(
+                        "variable {name}={value:?} is not allowed: it must be a whole number from 0 (no limit) to {}",
+                        u32::MAX
+                    ),
+                );
             }
         }
     }
+}
+
+/// Gateway and watchdog must both read it; to both an empty one is none.
+fn is_limit(text: &str) -> bool {
+    text.is_empty() || text.parse::<u32>().is_ok()
 }
 
 fn check_amounts(

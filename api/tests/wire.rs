@@ -162,6 +162,37 @@ fn a_check_finds_everything_at_once_and_names_each_place() {
 }
 
 #[test]
+fn a_limit_of_calls_is_a_whole_number() {
+    let refused = |text: &str| {
+        let deployment = FunctionDeployment {
+            service: "cat".into(),
+            image: "cat:1".into(),
+            env_vars: map(&[("max_inflight", text)]),
+            ..Default::default()
+        };
+        let wrong = deployment.check().err().unwrap_or_default();
+        let said = wrong.iter().map(|remark| (&remark.place, remark.text.clone()));
+        let said: Vec<_> = said.collect();
+        match said.as_slice() {
+            [] => false,
+            [(Place::Env(name), why)] => {
+                assert_eq!(name, "max_inflight");
+                assert!(why.contains(&format!("max_inflight={text:?}")), "{why}");
+                assert!(why.contains("a whole number from 0 (no limit) to 4294967295"), "{why}");
+                true
+            }
+            more => panic!("{more:?}"),
+        }
+    };
+    for text in ["", "0", "1", "4294967295"] {
+        assert!(!refused(text), "{text:?}");
+    }
+    for text in ["-1", "1.5", "many", "4294967296", " 5", "5 ", "0x5"] {
+        assert!(refused(text), "{text:?}");
+    }
+}
+
+#[test]
 fn what_nothing_honours_is_a_warning_by_name() {
     let deployment = FunctionDeployment {
         service: "a".into(),

@@ -34,6 +34,10 @@ async fn a_bad_deployment_is_refused_with_what_is_wrong() {
         (json!({"secrets": ["../../etc/shadow"]}), "secret name \"../../etc/shadow\""),
         (json!({"secrets": ["missing"]}), "missing"),
         (json!({"envVars": {"a=b": "c"}}), "variable name \"a=b\""),
+        (
+            json!({"envVars": {"max_inflight": "many"}}),
+            "variable max_inflight=\"many\" is not allowed",
+        ),
         (json!({"labels": ["a"]}), "labels"),
         (json!({"secrets": "a"}), "secrets"),
         (json!({"service": 3}), "service"),

@@ -51,6 +51,9 @@ pub(crate) enum ManageError {
     /// No route is like that.
     #[error("404 page not found")]
     NoRoute,
+    /// What is deployed is not known yet.
+    #[error("the list of functions is not read yet")]
+    NotRead,
     /// Our own code panicked.
     #[error("the gateway failed to do this; its log says why")]
     Panicked,
@@ -78,7 +81,7 @@ impl ManageError {
         match self {
             Self::Provider(error) | Self::Scale(ScaleError::Provider(error)) => status_of(error),
             Self::Scale(ScaleError::Refused(_)) | Self::Bad(_) => StatusCode::BAD_REQUEST,
-            Self::Scale(ScaleError::Stopping) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Scale(ScaleError::Stopping) | Self::NotRead => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadLogQuery(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooSlow { .. } => StatusCode::REQUEST_TIMEOUT,

@@ -8,6 +8,7 @@ use http::StatusCode;
 use tidegate_api::{GatewayInfo, ProviderInfo, VersionInfo};
 
 use crate::Gateway;
+use crate::error::ManageError;
 
 /// Who answers. The provider part is never null: OpenFaaS's command line crashes on that.
 pub(super) async fn read(State(gateway): State<Arc<Gateway>>) -> Response {
@@ -35,10 +36,13 @@ fn version(sha: &str, release: &str) -> VersionInfo {
     VersionInfo { commit_message: String::new(), sha: sha.to_owned(), release: release.to_owned() }
 }
 
-/// 200 when calls can be served: the provider answers and nobody told us to stop.
+/// 200 when calls can be served: the functions are known, the provider answers and nobody told us to stop.
 pub(super) async fn health(State(gateway): State<Arc<Gateway>>) -> Response {
     if gateway.is_stopping() {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    if !gateway.table.is_synced() {
+        return ManageError::NotRead.into_response();
     }
     match gateway.provider.info().await {
         Ok(_) => StatusCode::OK.into_response(),

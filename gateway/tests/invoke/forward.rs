@@ -171,6 +171,9 @@ async fn before_the_provider_has_told_all_an_unknown_name_is_503() {
     let world = World::build(|_| {}, false).await;
     let answer = world.get("/function/f").await;
     assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+    let health = world.get("/healthz").await;
+    assert_eq!((health.status, health.header("retry-after")), (503, "1"));
+    assert_eq!(health.body, "the list of functions is not read yet\n");
     world.table.set_synced();
     assert_eq!(world.get("/function/f").await.status, 404);
 }

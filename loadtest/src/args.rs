@@ -33,24 +33,29 @@ pub struct BadArgs(pub String);
 
 const EXAMPLES: &str = "\
 Examples:
-  tidegate load http://127.0.0.1:8080/function/cat                     200 calls by 50 workers, as hey does
-  tidegate load -z 30s -c 20 -m POST -d hello URL                      closed loop for 30 s
-  tidegate load --rate 200/s -z 1m URL                                 open loop: latency counts from when a call was due
+  tidegate load http://127.0.0.1:8080/function/cat           200 calls by 50 workers, as hey does
+  tidegate load -z 30s -c 20 -m POST -d hello URL            a closed loop for 30 s
+  tidegate load --rate 200/s -z 1m URL                       an open loop: latency counts from due
   tidegate load --profile steps:0/s@10s,200/s@30s,0/s@60s \\
-      --gateway http://127.0.0.1:8080 --report out.html URL            a load step, replicas beside latency
-  tidegate load --targets many.yml --rate 50/s -z 5m                   many functions at once, by weight
-  tidegate load --rate 100/s -z 1m --expect 'p99<200ms,errors<0.1%' URL  exit code 1 when missed
+      --gateway http://127.0.0.1:8080 --report out.html URL  a load step, replicas beside latency
+  tidegate load --targets many.yml --rate 50/s -z 5m         many functions at once, by weight
+  tidegate load --rate 100/s -z 1m \\
+      --expect 'p99<200ms,errors<0.1%' URL                   exit code 1 when missed
 ";
 
 const AFTER: &str = "\
 Flags may be written as hey's users do: -n 200, -n=200, --n 200, -h2, -disable-keepalive.
 
-Profiles:  200/s[@60s]  steps:0/s@10s,200/s@30s  ramp:0/s..500/s@60s  spike:50/s,500/s@10s+5s,60s
-           poisson:200/s@60s  sine:100/s±50/s@30s,5m
-Expect:    p50 to p99.99, mean, max (and uncorrected.p99 …) in ms, s; errors in % or counts; rate in /s;
-           replicas, calls, answered, late; status.5xx, status.404; compare with < <= > >= =
+Profiles: 200/s[@60s]  steps:0/s@10s,200/s@30s  ramp:0/s..500/s@60s
+          spike:50/s,500/s@10s+5s,60s  poisson:200/s@60s  sine:100/s±50/s@30s,5m
+Expect:   p50 to p99.99, mean, max, uncorrected.p99 … in ms or s; errors in % or counts;
+          rate in /s; replicas, calls, answered, late; status.5xx, status.404
 
-Exit codes: 0 done · 1 an expectation was missed · 2 it cannot be run · 130 interrupted, with the summary so far";
+Exit codes:
+    0  done
+    1  an expectation was missed
+    2  it cannot be run
+  130  interrupted (Ctrl-C), after the summary so far";
 
 /// How results are written to stdout.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -19,6 +19,8 @@ pub use terminal::Screen;
 /// Four pictures a second.
 const FRAME: Duration = Duration::from_millis(250);
 const SECOND: Duration = Duration::from_secs(1);
+/// A second is told of a little after its end.
+const AFTER: Duration = Duration::from_millis(200);
 
 /// What is shown, taken from the progress at one moment.
 #[derive(Clone, Debug, Default)]
@@ -130,6 +132,7 @@ fn by_second(samples: &[Sample]) -> Vec<u64> {
 
 /// Writes a line a second; never ends.
 pub async fn lines(progress: &Progress) {
+    tokio::time::sleep(AFTER).await;
     let mut ticks = interval(SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // Comes at once.

@@ -82,7 +82,7 @@ fn failed(total: &Tally) -> u64 {
 fn histogram(latency: &Latency) -> String {
     let most = latency.histogram.iter().map(|(_, count)| *count).max().unwrap_or(0);
     let row = |(bound, count): &(f64, u64)| {
-        let bar = if most > 0 { (count * BAR + most / 2) / most } else { 0 };
+        let bar = (count * BAR + most / 2).checked_div(most).unwrap_or(0);
         format!("  {bound:4.3} [{count}]\t|{}\n", "■".repeat(bar as usize))
     };
     latency.histogram.iter().map(row).collect()

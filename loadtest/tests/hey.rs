@@ -1,5 +1,9 @@
 //! The real hey beside ours on the same server: read by the same parser, counts are equal and latencies
 //! agree.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests, not what they call"
+)]
 #![allow(clippy::disallowed_methods, reason = "runs another program in real time, with deadlines")]
 
 #[allow(dead_code, reason = "the engine's tests use more of it")]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tidegate_loadtest::profile::{BadProfile, Profile};
 
 fn profile(text: &str) -> Profile {
-    Profile::parse(text).unwrap()
+    Profile::parse(text).expect("a good profile")
 }
 
 fn seconds(value: f64) -> Duration {

@@ -8,9 +8,9 @@ use std::io::{self, IsTerminal as _, Stderr};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crossterm::cursor::Show;
+use crossterm::cursor::{Hide, Show};
 use crossterm::execute;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
+use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use rustix::termios::{
@@ -38,15 +38,15 @@ impl Screen {
     pub fn open(colour: bool) -> io::Result<Self> {
         let before: Before = Arc::new(Mutex::new(quieted()));
         give_back_on_panic(&before);
-        execute!(io::stderr(), EnterAlternateScreen)?;
-        let terminal = Terminal::new(CrosstermBackend::new(io::stderr()));
-        if terminal.is_err() {
-            give_back(&before);
+        // Cleared by hand: ratatui would ask the terminal where its cursor is, and read keys for the answer.
+        let taken = execute!(io::stderr(), EnterAlternateScreen, Hide, Clear(ClearType::All));
+        match taken.and_then(|()| Terminal::new(CrosstermBackend::new(io::stderr()))) {
+            Ok(terminal) => Ok(Self { terminal, before, colour }),
+            Err(error) => {
+                give_back(&before);
+                Err(error)
+            }
         }
-        let mut screen = Self { terminal: terminal?, before, colour };
-        screen.terminal.hide_cursor()?;
-        screen.terminal.clear()?;
-        Ok(screen)
     }
 
     /// Whether there is a terminal to draw on.

@@ -1,5 +1,11 @@
 //! The engine against servers whose behaviour is known: what it counts must be what happened.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy takes only test functions for tests, not what they call"
+)]
+#![allow(clippy::disallowed_methods, reason = "the engine is tested in real time, with deadlines")]
+
 mod counting;
 mod failing;
 mod http2;

@@ -45,6 +45,9 @@ pub struct Server {
     pub seen: Arc<Mutex<Vec<String>>>,
 }
 
+/// What the server does with a request: its number over all connections, from 0, and its text.
+type Acting = dyn Fn(u64, &str) -> Act + Send + Sync;
+
 impl Server {
     /// `act` is given the number of the request from 0, over all connections, and its text.
     pub async fn start(act: impl Fn(u64, &str) -> Act + Send + Sync + 'static) -> Self {
@@ -54,7 +57,7 @@ impl Server {
             connections: Arc::default(),
             seen: Arc::default(),
         };
-        let act: Arc<dyn Fn(u64, &str) -> Act + Send + Sync> = Arc::new(act);
+        let act: Arc<Acting> = Arc::new(act);
         let (connections, seen) = (Arc::clone(&server.connections), Arc::clone(&server.seen));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -79,11 +82,7 @@ impl Server {
     }
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    act: &(dyn Fn(u64, &str) -> Act + Send + Sync),
-    seen: &Mutex<Vec<String>>,
-) {
+async fn serve(mut stream: TcpStream, act: &Acting, seen: &Mutex<Vec<String>>) {
     while let Some(request) = read_request(&mut stream).await {
         let number = {
             let mut seen = seen.lock().unwrap();

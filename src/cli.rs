@@ -24,6 +24,7 @@ mod namespace;
 mod remove;
 mod scale;
 mod secret;
+mod simulate;
 mod stack;
 mod up;
 mod version;
@@ -125,6 +126,8 @@ enum Command {
     Secret(secret::Command),
     /// Shows why a function has as many replicas as it has
     Explain(explain::Args),
+    /// Shows what policies make of a load: a trace through the scale decisions in virtual time
+    Simulate(simulate::Args),
     /// Manages namespaces
     #[command(subcommand, visible_alias = "namespaces")]
     Namespace(namespace::Command),
@@ -155,6 +158,11 @@ pub fn run(args: Vec<OsString>, vars: Vars) -> ExitCode {
         }
     };
     let output = Output::new(global.output, global.quiet, global.color, &vars);
+    if output.is_html() && !matches!(command, Command::Simulate(_)) {
+        let failure = Failure::usage("--output html is for tidegate simulate; use table or json");
+        output.failure(&failure);
+        return failure.exit.into();
+    }
     let context = Context::new(global, vars, output.clone());
     match dispatch(context, command) {
         Ok(code) => code,
@@ -181,6 +189,7 @@ fn dispatch(context: Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Secret(command) => on_runtime(secret::run(&context, command)),
         Command::Explain(args) => on_runtime(explain::run(&context, args)),
         Command::Namespace(command) => on_runtime(namespace::run(&context, command)),
+        Command::Simulate(args) => simulate::run(&context, &args),
         Command::Version => on_runtime(version::run(&context)),
         Command::Completion(args) => completion::run(&context, args),
         Command::ExitCodes => context.output.line(EXIT_CODES),

@@ -18,6 +18,8 @@ pub enum Format {
     Table,
     /// JSON for programs.
     Json,
+    /// One page for a browser; what makes one says so.
+    Html,
 }
 
 /// When colours are used.
@@ -107,6 +109,11 @@ impl Output {
     /// Whether JSON was asked for.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Whether a page was asked for.
+    pub fn is_html(&self) -> bool {
+        self.format == Format::Html
     }
 
     /// Whether only the bare data was asked for.

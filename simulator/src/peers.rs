@@ -57,11 +57,7 @@ impl Kind {
     ) -> Box<dyn Scaler> {
         let limit = contender.max_inflight;
         match self {
-            Self::Tidegate => {
-                let mut config = contender.config.clone();
-                config.can_freeze = options.model.warm.is_some();
-                Box::new(Tidegate::new(config))
-            }
+            Self::Tidegate => Box::new(Tidegate::new(contender.settings(options))),
             Self::Community => Box::new(community::Community::new(functions)),
             Self::OpenfaasPro => Box::new(openfaas_pro::OpenfaasPro::new(functions)),
             Self::Knative => Box::new(knative::Knative::new(functions, limit)),

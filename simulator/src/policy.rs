@@ -20,6 +20,7 @@ use tidegate_autoscaler::Config;
 use tidegate_core::{BadLabel, Policy, PolicyWarning, parse_duration};
 
 use crate::peers::{BadScaler, Kind};
+use crate::run::Options;
 
 /// What a policy file says.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -53,6 +54,8 @@ pub struct AutoscalerFile {
     pub start_deadline: Option<String>,
     /// Whether idleness is only reported.
     pub dry_run_idle: Option<bool>,
+    /// Idle replica-hours a day that functions with a learning policy may cost together.
+    pub idle_budget: Option<Scalar>,
 }
 
 /// A label's value, with or without quotes.
@@ -105,6 +108,12 @@ pub enum BadPolicy {
         /// Its value.
         value: String,
     },
+    /// Not a number of hours.
+    #[error("autoscaler.idle_budget: {value:?} is not a decimal number of replica-hours a day")]
+    Budget {
+        /// Its value.
+        value: String,
+    },
     /// No call could be served.
     #[error("max_inflight must be at least 1")]
     NoCalls,
@@ -148,6 +157,13 @@ impl PolicyFile {
     }
 }
 
+impl Contender {
+    /// The settings of our autoscaler under this provider.
+    pub fn settings(&self, options: &Options) -> Config {
+        Config { can_freeze: options.model.warm.is_some(), ..self.config.clone() }
+    }
+}
+
 impl AutoscalerFile {
     fn config(&self) -> Result<Config, BadPolicy> {
         let mut config = Config::default();
@@ -157,6 +173,11 @@ impl AutoscalerFile {
         set("warm", &self.warm, &mut config.warm)?;
         set("start_deadline", &self.start_deadline, &mut config.start_deadline)?;
         config.dry_run_idle = self.dry_run_idle.unwrap_or(config.dry_run_idle);
+        if let Some(hours) = &self.idle_budget {
+            let value = hours.to_string();
+            let hours = value.parse().map_err(|_| BadPolicy::Budget { value })?;
+            config.idle_budget = Some(hours);
+        }
         if config.fast_window > config.stable_window {
             return Err(BadPolicy::Windows);
         }

@@ -3,7 +3,7 @@
 //! ```text
 //! tidegate-record 1
 //! config,stable_window=30s,fast_window=6s,…
-//! function,AT,NAME,QUIET:ZERO:RAISED,LABEL=VALUE;LABEL=VALUE
+//! function,AT,NAME,QUIET:ZERO:RAISED:BY_HAND,LABEL=VALUE;LABEL=VALUE
 //! look,AT,NAME,CAUSE,REVISION,IN_FLIGHT,WAITING,STARTED,COMPLETED,CONCURRENCY,LAST_END,
 //!      DESIRED,READY,PENDING,DRAINING,FROZEN,LIMIT,TO,DEPTH,REASON          (one line)
 //! gone,AT,NAME
@@ -63,8 +63,8 @@ impl Recorder {
         match memory {
             Some(memory) => {
                 let zero = memory.zero_millis.map_or("-".to_owned(), |millis| millis.to_string());
-                let raised = u8::from(memory.raised);
-                self.put(format_args!(",{}:{zero}:{raised},", memory.quiet_millis));
+                let (raised, by_hand) = (u8::from(memory.raised), u8::from(memory.by_hand));
+                self.put(format_args!(",{}:{zero}:{raised}:{by_hand},", memory.quiet_millis));
             }
             None => self.line.push_str(",-,"),
         }
@@ -157,8 +157,10 @@ fn config_line(config: &Config) -> String {
         ("start_deadline", config.start_deadline),
     ];
     let spans = spans.map(|(name, span)| format!("{name}={}", format_duration(span)));
-    let Config { dry_run_idle, can_freeze, .. } = config;
-    format!("config,{},dry_run_idle={dry_run_idle},can_freeze={can_freeze}", spans.join(","))
+    let Config { dry_run_idle, can_freeze, idle_budget, .. } = config;
+    let budget = idle_budget.map_or(String::new(), |hours| format!(",idle_budget={hours}"));
+    let spans = spans.join(",");
+    format!("config,{spans}{budget},dry_run_idle={dry_run_idle},can_freeze={can_freeze}")
 }
 
 fn cause_text(cause: Cause) -> String {

@@ -50,7 +50,7 @@ pub(crate) enum Line {
         now: Moment,
         id: FunctionId,
         labels: BTreeMap<String, String>,
-        memory: Option<Memory>,
+        memory: Option<Box<Memory>>,
     },
     Look(Box<Look>),
     Gone(FunctionId),
@@ -111,7 +111,7 @@ impl Replay {
                 let (policy, _) = Policy::from_labels(&labels).map_err(|bad| {
                     row.bad(bad.first().map(ToString::to_string).unwrap_or_default())
                 })?;
-                autoscaler.insert(now, id, policy, memory);
+                autoscaler.insert(now, id, policy, memory.map(|memory| *memory));
             }
             Line::Gone(id) => autoscaler.remove(&id),
             Line::Config(_) => {}
@@ -181,7 +181,7 @@ pub(crate) fn read_line(row: Row<'_>) -> Result<Line, BadTrace> {
     match kind.text {
         "gone" => Ok(Line::Gone(id)),
         "function" => {
-            let memory = memory(fields.get(3).ok_or_else(missing)?)?;
+            let memory = memory(fields.get(3).ok_or_else(missing)?)?.map(Box::new);
             let labels = labels(fields.get(4).ok_or_else(missing)?)?;
             Ok(Line::Function { now, id, labels, memory })
         }
@@ -211,6 +211,10 @@ fn config(fields: &[Field<'_>]) -> Result<Config, BadTrace> {
             "idle_after" => span(&mut config.idle_after)?,
             "warm" => span(&mut config.warm)?,
             "start_deadline" => span(&mut config.start_deadline)?,
+            "idle_budget" => {
+                config.idle_budget =
+                    Some(value.parse().map_err(|_| field.bad("is not a decimal number"))?);
+            }
             "dry_run_idle" => flag(&mut config.dry_run_idle)?,
             "can_freeze" => flag(&mut config.can_freeze)?,
             // A later version may know more.
@@ -224,15 +228,16 @@ fn memory(field: &Field<'_>) -> Result<Option<Memory>, BadTrace> {
     if field.text == "-" {
         return Ok(None);
     }
-    let bad = || field.bad("is not QUIET:ZERO:RAISED");
+    let bad = || field.bad("is not QUIET:ZERO:RAISED:BY_HAND");
     let mut parts = field.text.split(':');
     let mut part = || parts.next().ok_or_else(bad);
-    let (quiet, zero, raised) = (part()?, part()?, part()?);
+    let (quiet, zero, raised, by_hand) = (part()?, part()?, part()?, part()?);
     let zero_millis = if zero == "-" { None } else { Some(zero.parse().map_err(|_| bad())?) };
     Ok(Some(Memory {
         quiet_millis: quiet.parse().map_err(|_| bad())?,
         zero_millis,
         raised: raised == "1",
+        by_hand: by_hand == "1",
         ..Memory::default()
     }))
 }

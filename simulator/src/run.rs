@@ -1,8 +1,8 @@
 //! One policy through one trace.
 //!
-//! Functions turn one after the other, an hour of virtual time each: they share nothing that changes
-//! faster, and a lane that stays in the processor's caches is several times as fast. A lane that nothing
-//! happens to in that hour is not touched.
+//! Functions turn one after the other, a minute of virtual time each: what they share (what learning
+//! policies know of all functions, and the price of idle time) changes slowlier than that, and a lane that
+//! stays in the processor's caches is faster. A lane that nothing happens to in that minute is not touched.
 
 use std::io;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::stage::{Settings, Stage};
 use crate::trace::Trace;
 
 /// How long functions turn alone.
-const SLICE: u64 = 3_600_000_000_000;
+const SLICE: u64 = 60_000_000_000;
 /// Points of a chart, at most.
 const POINTS: u64 = 600;
 
@@ -107,12 +107,13 @@ fn turn(lanes: &mut [Lane], end: u64, stage: &mut Stage<'_>) {
     }
     // What happens at the very end still happens.
     let end = end.saturating_add(1);
-    let mut slice = 0_u64;
-    while slice < end {
-        slice = slice.saturating_add(SLICE).min(end);
-        for lane in lanes.iter_mut() {
-            if lane.next_at() < slice {
+    let mut due: Vec<u64> = lanes.iter().map(Lane::next_at).collect();
+    while let Some(next) = due.iter().min().copied().filter(|next| *next < end) {
+        let slice = (next - next % SLICE).saturating_add(SLICE).min(end);
+        for (lane, due) in lanes.iter_mut().zip(&mut due) {
+            if *due < slice {
                 lane.run_until(slice, stage);
+                *due = lane.next_at();
             }
         }
     }

@@ -86,6 +86,14 @@ impl Autoscaler {
         })
     }
 
+    /// A schedule asks for so many replicas at least from now on; zero asks for none. Forgotten when the
+    /// function is inserted anew.
+    pub fn floor(&mut self, function: &FunctionId, least: Replicas) {
+        if let Some(function) = self.functions.get_mut(function) {
+            function.floor(least);
+        }
+    }
+
     /// What all functions share about idleness, worth knowing after a restart.
     pub fn common(&self) -> CommonRecord {
         self.config.common.record()

@@ -46,6 +46,9 @@ impl Look<'_> {
 
 /// What to do about a function whose load was taken in.
 pub fn decide(look: &Look<'_>, function: &mut Function) -> Decision {
+    if let Some(decision) = zero::scheduled(look, function) {
+        return decision;
+    }
     if look.seen.desired.is_zero() {
         return zero::at_zero(look, function);
     }

@@ -175,6 +175,11 @@ pub enum Reason {
         /// Until which age of the silence it is expected.
         until: Duration,
     },
+    /// A schedule asks for more.
+    Scheduled {
+        /// For so many at least.
+        least: Replicas,
+    },
     /// Below the minimum.
     BelowMin,
     /// Above the maximum.
@@ -230,6 +235,7 @@ impl Reason {
             Self::Idle { .. } => "idle",
             Self::WarmOver { .. } => "warm_over",
             Self::Expected { .. } => "expected",
+            Self::Scheduled { .. } => "scheduled",
             Self::BelowMin => "below_min",
             Self::AboveMax => "above_max",
             Self::Initial => "initial",
@@ -316,6 +322,7 @@ impl fmt::Display for Reason {
             Self::Woken { waiting } => write!(f, "{waiting} calls wait for a replica"),
             Self::Idle { since } => write!(f, "idle for {}", seconds(*since)),
             Self::WarmOver { since } => write!(f, "frozen for {}", seconds(*since)),
+            Self::Scheduled { least } => write!(f, "the schedule asks for {least} at least"),
             Self::Expected { since, until } => {
                 let left = seconds(until.saturating_sub(*since));
                 write!(f, "quiet for {}, and a call is expected within {left}", seconds(*since))

@@ -267,6 +267,12 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
         }
         _ => format!("never below {} under load, never above {}", bounds.min(), bounds.max()),
     });
+    if let Some(own) = function.own_min {
+        lines.push(format!(
+            "a schedule asks for {} at least; without it the minimum is {own}",
+            bounds.min()
+        ));
+    }
     if bounds.is_static() {
         lines.push("static: load never changes the count".to_owned());
         return lines;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_core::{Load, LoadType, Moment, Observation, Policy, Replicas, Target};
+use tidegate_core::{Bounds, Load, LoadType, Moment, Observation, Policy, Replicas, Target};
 use tidegate_idler::Habits;
 
 use crate::Memory;
@@ -30,6 +30,8 @@ pub struct Function {
     stirred: Option<Moment>,
     pub wishes: Wishes,
     pub idle: Idle,
+    /// The minimum of the labels while a schedule asks for more than that.
+    pub own_min: Option<Replicas>,
     /// What was learnt of its silences, when its policy learns.
     pub habits: Option<Habits>,
     /// Since when replicas are on their way and none became ready; how many were ready then.
@@ -123,6 +125,7 @@ impl Function {
                 zero_before: memory.zero_millis.map_or(Duration::ZERO, millis),
                 by_hand: memory.by_hand,
             },
+            own_min: None,
             habits: memory.habits.as_ref().and_then(Habits::from_record),
             pending_since: None,
             community: Community { raised: memory.raised, ..Community::default() },
@@ -206,6 +209,7 @@ impl Function {
     pub fn adopt(&mut self, config: &Settings, now: Moment, policy: Policy) {
         let held = self.wishes.held(now, self.hold(config));
         self.policy = policy;
+        self.own_min = None;
         self.wishes.clear();
         if let Some((count, _)) = held {
             self.wishes.note(now, count, self.hold(config));
@@ -225,6 +229,17 @@ impl Function {
         let first = self.policy.bounds.clamp(Replicas::new(u32::from(first.get())));
         self.initial_due = ready < first;
         Some(first).filter(|_| self.initial_due)
+    }
+
+    /// A schedule asks for so many at least, as far as the maximum allows; zero asks for nothing.
+    pub fn floor(&mut self, least: Replicas) {
+        let (min, max) = (self.policy.bounds.min(), self.policy.bounds.max());
+        let own = self.own_min.take().unwrap_or(min);
+        let raised = own.max(least).min(max);
+        self.policy.bounds = Bounds::new(raised, max).unwrap_or(self.policy.bounds);
+        self.own_min = (!least.is_zero()).then_some(own);
+        // The rule without a target brings down what a schedule no longer asks for.
+        self.community.raised |= raised < min;
     }
 
     /// Forgets the memory of load, which a resting function does not need.

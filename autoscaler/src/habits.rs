@@ -93,7 +93,7 @@ fn silence(
 /// What the idle rule looks at.
 pub fn input<'a>(config: &Settings, function: &Function, load: Option<&'a Load>) -> IdleInput<'a> {
     IdleInput {
-        opted_in: function.policy.zero.is_some(),
+        opted_in: function.policy.zero.is_some() && function.own_min.is_none(),
         after: least(config, function),
         load,
         touched: function.idle.touched,

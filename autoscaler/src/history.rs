@@ -103,6 +103,7 @@ fn pack(reason: Reason) -> (u8, [u32; 2]) {
         Reason::AlertFiring => (11, [0, 0]),
         Reason::AlertResolved => (12, [0, 0]),
         Reason::Initial => (14, [0, 0]),
+        Reason::Scheduled { least } => (15, [least.get(), 0]),
         Reason::Expected { since, until } => (13, [millis(since), millis(until)]),
     }
 }
@@ -125,6 +126,7 @@ fn unpack(kind: u8, [first, second]: [u32; 2]) -> Reason {
         11 => Reason::AlertFiring,
         13 => Reason::Expected { since: span, until: Duration::from_millis(u64::from(second)) },
         14 => Reason::Initial,
+        15 => Reason::Scheduled { least: count },
         _ => Reason::AlertResolved,
     }
 }
@@ -145,6 +147,7 @@ mod tests {
             Reason::Idle { since },
             Reason::WarmOver { since },
             Reason::Expected { since, until: since * 2 },
+            Reason::Scheduled { least: wanted },
             Reason::BelowMin,
             Reason::AboveMax,
             Reason::Initial,

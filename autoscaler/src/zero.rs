@@ -18,6 +18,18 @@ use crate::decision::{Action, Decision, Depth, Hold, Reason};
 use crate::function::Function;
 use crate::habits::{before_a_call, input, least, plan};
 
+/// A schedule asks for more than there is. A zero made by hand stays all the same.
+pub fn scheduled(look: &Look<'_>, function: &mut Function) -> Option<Decision> {
+    let least = function.own_min.map(|_| function.policy.bounds.min())?;
+    let by_hand = look.seen.desired.is_zero() && function.idle.by_hand;
+    if look.seen.desired >= least || by_hand {
+        return None;
+    }
+    // When the schedule is over the rule without a target brings the minimum back.
+    function.community.raised = true;
+    Some(look.soon(scale(least, Reason::Scheduled { least })))
+}
+
 /// At zero only a waiting call raises the count: a zero made by hand is not undone by a rule.
 pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
     let since = *function.idle.zero_since.get_or_insert(look.now);

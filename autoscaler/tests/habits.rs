@@ -189,3 +189,24 @@ fn what_adaptive_functions_take_stays_small() {
     let more = learns.autoscaler.bytes() - rests_plain.autoscaler.bytes();
     assert!(more <= 256, "{more}");
 }
+
+#[test]
+fn a_schedule_raises_the_minimum_and_keeps_it_from_zero_while_it_lasts() {
+    let mut function = Scenario::with(&[("zero", "true"), ("max", "4")]);
+    let id = function.function.clone();
+    called(&mut function);
+    rests(&mut function, secs(400));
+    function.wants(0);
+    function.autoscaler.floor(&id, Replicas::new(9));
+    function.look();
+    function.wants(4); // the maximum
+    assert_eq!(function.changes.last().map(|(_, _, reason)| *reason), Some("scheduled"));
+    rests(&mut function, secs(4000));
+    function.wants(4);
+    function.autoscaler.floor(&id, Replicas::new(2));
+    function.serves(0.2, secs(60)).wants(2);
+    function.autoscaler.floor(&id, Replicas::ZERO);
+    function.serves(0.2, secs(60)).wants(1);
+    rests(&mut function, secs(400));
+    function.wants(0);
+}

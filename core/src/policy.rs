@@ -44,6 +44,8 @@ pub mod labels {
     pub const ZERO_POLICY: &str = "com.tidegate.scale.zero-policy";
     /// Lets a function be started before a call that is expected.
     pub const PREWARM: &str = "com.tidegate.scale.prewarm";
+    /// Least counts by time of day; read by whoever has a clock.
+    pub const SCHEDULE: &str = "com.tidegate.scale.schedule";
     /// Spare room in percent below which a count is gone down to late.
     pub const TOLERANCE: &str = "com.tidegate.scale.tolerance";
     /// How many times the ready replicas may become at once.
@@ -55,7 +57,7 @@ pub mod labels {
     /// The least count of a function with load.
     pub const ACTIVATION: &str = "com.tidegate.scale.activation";
 
-    pub(super) const ALL: [&str; 17] = [
+    pub(super) const ALL: [&str; 18] = [
         MIN,
         MAX,
         TARGET,
@@ -68,6 +70,7 @@ pub mod labels {
         WARM_DURATION,
         ZERO_POLICY,
         PREWARM,
+        SCHEDULE,
         TOLERANCE,
         UP_RATE,
         DOWN_RATE,

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::asking::Asking;
+use crate::boot::BootTime;
 use crate::config::Config;
 use crate::loops::{scale, watch};
 use crate::memory::Memories;
@@ -94,7 +95,7 @@ impl App {
         );
         let autoscaler =
             Autoscaler::new(autoscaler_config(&config, provider.capabilities().freeze));
-        let memories = Memories::load(config.state_dir.join("scaling.json"));
+        let memories = Memories::load(config.state_dir.join("scaling.json"), &BootTime::now());
         let scale = scale::ScaleLoop::new(
             clock,
             provider.clone(),

@@ -39,9 +39,13 @@ impl Scaling for Asking {
         self.ask(function, ask).await
     }
 
-    async fn explain(&self, function: &FunctionId) -> Option<serde_json::Value> {
+    async fn explain(
+        &self,
+        function: &FunctionId,
+        why_not: Option<Replicas>,
+    ) -> Option<serde_json::Value> {
         let (answer, answered) = oneshot::channel();
-        let request = Request::Explain { function: function.clone(), answer };
+        let request = Request::Explain { function: function.clone(), why_not, answer };
         self.requests.send(request).await.ok()?;
         answered.await.ok()?
     }

@@ -8,12 +8,14 @@
 //!
 //! The command line is the binary's own (`main.rs`); what the stories start is all here.
 
+pub mod boot;
 pub mod config;
 pub mod durable;
 pub mod loops;
 pub mod memory;
 pub mod metrics;
 pub mod password;
+pub mod schedule;
 pub mod tasks;
 pub mod up;
 

@@ -1,74 +1,119 @@
 //! What was learnt about each function, kept across restarts in `scaling.json`.
 //!
-//! Ages are kept, not times: a clock that jumps between two runs changes nothing.
+//! Kept are ages, and when they were noted on the clock of the machine's run: after `kill -9` they have
+//! gone on as real time did, a wall clock that jumps changes nothing, and the file of functions to which
+//! nothing happens is not written again. After the machine itself was restarted, ages go on from what was
+//! noted: an idle function gets time rather than loses it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate_autoscaler::Memory;
 use tidegate_core::FunctionId;
 use tracing::warn;
 
+use crate::boot::BootTime;
 use crate::durable;
 
 /// What was learnt, by function.
 #[derive(Debug)]
 pub struct Memories {
     path: PathBuf,
-    functions: BTreeMap<String, Memory>,
-    saved: String,
+    /// The run of the machine that all notes are of.
+    boot: String,
+    functions: BTreeMap<String, Noted>,
+    /// Something was noted or forgotten since it was last written down.
+    changed: bool,
+}
+
+/// What was known at one moment.
+#[derive(Debug, Serialize, Deserialize)]
+struct Noted {
+    /// The machine's uptime then, in milliseconds.
+    uptime_millis: u64,
+    #[serde(flatten)]
+    memory: Memory,
 }
 
 #[derive(Serialize, Deserialize)]
 struct File {
     version: u32,
-    functions: BTreeMap<String, Memory>,
+    boot: String,
+    functions: BTreeMap<String, Noted>,
 }
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Memories {
     /// What an earlier run left at `path`. A file that cannot be read is reported and put aside: what is
     /// lost is idle time, and a function whose idle time is not known counts as just used.
-    pub fn load(path: PathBuf) -> Self {
+    pub fn load(path: PathBuf, now: &BootTime) -> Self {
         let functions = match fs::read(&path) {
-            Ok(content) => read(&content).unwrap_or_else(|why| {
+            Ok(content) => read(&content, now).unwrap_or_else(|why| {
                 warn!(path = %path.display(), why, "what was learnt about idleness cannot be read; it starts anew");
                 BTreeMap::new()
             }),
             Err(_) => BTreeMap::new(),
         };
-        Self { path, functions, saved: String::new() }
+        Self { path, boot: now.boot.clone(), functions, changed: false }
     }
 
-    /// What is known of `function`.
-    pub fn take(&mut self, function: &FunctionId) -> Option<Memory> {
-        self.functions.get(function.as_str()).cloned()
+    /// What is known of `function` now.
+    pub fn take(&mut self, now: &BootTime, function: &FunctionId) -> Option<Memory> {
+        let noted = self.functions.get(function.as_str())?;
+        Some(noted.memory.clone().after(noted.age(now)))
     }
 
-    /// Notes what was learnt of `function`.
-    pub fn keep(&mut self, function: &FunctionId, memory: Memory) {
-        self.functions.insert(function.as_str().to_owned(), memory);
+    /// Notes what was learnt of `function`, unless it only grew older.
+    pub fn keep(&mut self, now: &BootTime, function: &FunctionId, memory: Memory) {
+        let noted = self.functions.get_mut(function.as_str());
+        if noted.is_some_and(|noted| memory.only_aged(&noted.memory, noted.age(now))) {
+            return;
+        }
+        self.functions.insert(function.as_str().to_owned(), Noted::new(now, memory));
+        self.changed = true;
     }
 
     /// Forgets a removed function.
     pub fn forget(&mut self, function: &FunctionId) {
-        self.functions.remove(function.as_str());
+        self.changed |= self.functions.remove(function.as_str()).is_some();
+    }
+
+    /// Notes all of it as it is now, for a restart of the machine may follow.
+    pub fn renew(&mut self, now: &BootTime) {
+        for noted in self.functions.values_mut() {
+            let age = noted.age(now);
+            *noted = Noted::new(now, std::mem::take(&mut noted.memory).after(age));
+        }
+        self.changed |= !self.functions.is_empty();
     }
 
     /// What is to be written down when it changed since the last time; see [`Unsaved::save`].
     pub fn changed(&mut self) -> Option<Unsaved> {
-        let file = File { version: VERSION, functions: std::mem::take(&mut self.functions) };
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let functions = std::mem::take(&mut self.functions);
+        let file = File { version: VERSION, boot: self.boot.clone(), functions };
         let text = serde_json::to_string(&file);
         self.functions = file.functions;
         let text = text.expect("memories are plain numbers with text keys");
-        if text == self.saved {
-            return None;
-        }
-        self.saved.clone_from(&text);
         Some(Unsaved { path: self.path.clone(), text })
+    }
+}
+
+impl Noted {
+    fn new(now: &BootTime, memory: Memory) -> Self {
+        let uptime_millis = u64::try_from(now.uptime.as_millis()).unwrap_or(u64::MAX);
+        Self { uptime_millis, memory }
+    }
+
+    /// For notes of this run of the machine.
+    fn age(&self, now: &BootTime) -> Duration {
+        now.uptime.saturating_sub(Duration::from_millis(self.uptime_millis))
     }
 }
 
@@ -88,10 +133,86 @@ impl Unsaved {
     }
 }
 
-fn read(content: &[u8]) -> Result<BTreeMap<String, Memory>, String> {
+/// All of it as noted now.
+fn read(content: &[u8], now: &BootTime) -> Result<BTreeMap<String, Noted>, String> {
     let file: File = serde_json::from_slice(content).map_err(|error| error.to_string())?;
     if file.version != VERSION {
         return Err(format!("version {} is not {VERSION}", file.version));
     }
-    Ok(file.functions)
+    let renew = |noted: Noted| {
+        let uptime = Duration::from_millis(noted.uptime_millis);
+        let then = BootTime { boot: file.boot.clone(), uptime };
+        Noted::new(now, noted.memory.after(now.since(&then)))
+    };
+    Ok(file.functions.into_iter().map(|(name, noted)| (name, renew(noted))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(boot: &str, secs: u64) -> BootTime {
+        BootTime { boot: boot.to_owned(), uptime: Duration::from_secs(secs) }
+    }
+
+    fn quiet(secs: u64) -> Memory {
+        Memory { quiet_millis: secs * 1000, ..Memory::default() }
+    }
+
+    fn cat() -> FunctionId {
+        FunctionId::parse("cat").expect("a good name")
+    }
+
+    #[test]
+    fn a_function_that_only_grows_older_is_written_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut memories = Memories::load(folder.path().join("scaling.json"), &at("a", 100));
+        memories.keep(&at("a", 100), &cat(), quiet(7));
+        assert!(memories.changed().is_some());
+        for later in [5, 10, 3600] {
+            memories.keep(&at("a", 100 + later), &cat(), quiet(7 + later - 1));
+            assert!(memories.changed().is_none(), "{later}");
+        }
+        let zero = Memory { zero_millis: Some(0), ..quiet(3608) };
+        memories.keep(&at("a", 3701), &cat(), zero);
+        assert!(memories.changed().is_some(), "it went to zero");
+        memories.keep(&at("a", 3711), &cat(), quiet(1));
+        assert!(memories.changed().is_some(), "it was called");
+        memories.forget(&cat());
+        assert!(memories.changed().is_some());
+        assert!(memories.changed().is_none());
+    }
+
+    #[test]
+    fn ages_go_on_while_nobody_runs_and_only_as_long_as_the_machine_did() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("scaling.json");
+        let mut memories = Memories::load(path.clone(), &at("a", 100));
+        memories.keep(&at("a", 100), &cat(), quiet(7));
+        memories.changed().expect("new").save();
+        for (now, secs) in [(at("a", 160), 67), (at("a", 50), 7), (at("b", 9999), 7)] {
+            let mut later = Memories::load(path.clone(), &now);
+            assert_eq!(later.take(&now, &cat()), Some(quiet(secs)), "{now:?}");
+            later.renew(&now);
+            assert!(later.changed().is_some());
+            let mut more = now.clone();
+            more.uptime += Duration::from_secs(3);
+            assert_eq!(later.take(&more, &cat()), Some(quiet(secs + 3)), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_starts_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("scaling.json");
+        for text in [
+            "{",
+            "{\"version\":1,\"functions\":{}}",
+            "{\"version\":2,\"boot\":\"a\",\"functions\":{\"cat\":3}}",
+        ] {
+            fs::write(&path, text).expect("written");
+            let mut memories = Memories::load(path.clone(), &at("a", 1));
+            assert_eq!(memories.take(&at("a", 1), &cat()), None);
+        }
+    }
 }

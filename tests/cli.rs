@@ -206,20 +206,21 @@ fn explain_shows_the_formula_and_the_last_decisions() {
         "function": "sleep.openfaas-fn", "decision": "stays at 2: the load asks for it", "desired": 2,
         "ready": 1, "pending": 1, "min": 1, "max": 8, "rule": "capacity target 5 for each replica",
         "formula": ["stable average over 30s: ceil(9.000 in flight / (5 × 1)) = 2"], "in_flight": 9,
-        "idle": "", "decisions": [decision(90.0, 7), decision(2.5, 2)],
+        "idle": "", "why_not": { "asked": 4, "because": ["the load asks for 2 only"] }, "decisions": [decision(90.0, 7), decision(2.5, 2)],
     });
     let fake = Fake::start(move |_| Reply::new(200, told.to_string()));
-    let outcome = run(&fake, &["explain", "sleep", "--last", "1"]).success();
+    let outcome = run(&fake, &["explain", "sleep", "--last", "1", "--why-not", "4"]).success();
     for words in [
         "Replicas:  2 desired, 1 ready, 1 pending; minimum 1, maximum 8",
         "= 2\n",
+        "Why not 4?\n  the load asks for 2 only\n",
         "AGO  FROM  TO  BY          REASON  WHY",
         "2.5s     1   2  autoscaler  burst   9 calls ask for 2",
     ] {
         assert!(outcome.out.contains(words), "{words} in {}", outcome.out);
     }
     assert!(!outcome.out.contains("Idle:") && !outcome.out.contains("1m30s"), "{}", outcome.out);
-    assert_eq!(fake.lines(), ["GET /system/scaling/sleep?namespace=openfaas-fn"]);
+    assert_eq!(fake.lines(), ["GET /system/scaling/sleep?namespace=openfaas-fn&why-not=4"]);
 }
 
 #[test]

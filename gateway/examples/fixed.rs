@@ -29,7 +29,7 @@ impl Scaling for Fixed {
         Err(ScaleError::Refused("the count is fixed".to_owned()))
     }
 
-    async fn explain(&self, _: &FunctionId) -> Option<serde_json::Value> {
+    async fn explain(&self, _: &FunctionId, _: Option<Replicas>) -> Option<serde_json::Value> {
         None
     }
 }

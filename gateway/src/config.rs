@@ -44,6 +44,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     /// Largest body accepted by `/system`.
     pub management_body_limit: usize,
+    /// The commit this is built from, shown by `/system/info`.
+    pub sha: String,
 }
 
 impl Default for Config {
@@ -64,6 +66,7 @@ impl Default for Config {
             lame_duck: Duration::from_millis(500),
             shutdown_grace: Duration::from_secs(60),
             management_body_limit: 1 << 20,
+            sha: "unknown".to_owned(),
         }
     }
 }
@@ -99,6 +102,7 @@ impl Config {
             lame_duck: vars.duration("TIDEGATE_LAME_DUCK", default.lame_duck),
             shutdown_grace: vars.duration("TIDEGATE_SHUTDOWN_GRACE", default.shutdown_grace),
             management_body_limit: default.management_body_limit,
+            sha: default.sha,
         }
     }
 }

@@ -20,8 +20,13 @@ pub trait Scaling: Send + Sync + 'static {
     /// As for [`Scaling::scale`].
     async fn alert(&self, function: &FunctionId, firing: bool) -> Result<(), ScaleError>;
 
-    /// Why the count is what it is, as JSON; `None` for a function the loop does not know.
-    async fn explain(&self, function: &FunctionId) -> Option<serde_json::Value>;
+    /// Why the count is what it is, and why it is not `why_not`, as JSON; `None` for a function the loop
+    /// does not know.
+    async fn explain(
+        &self,
+        function: &FunctionId,
+        why_not: Option<Replicas>,
+    ) -> Option<serde_json::Value>;
 }
 
 /// Why the scale loop did not do what was asked.

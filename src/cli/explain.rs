@@ -22,6 +22,9 @@ pub struct Args {
     /// How many of the last decisions are shown
     #[arg(long, default_value_t = 10, value_name = "N")]
     last: usize,
+    /// Also tell why it does not have N replicas
+    #[arg(long, value_name = "N")]
+    why_not: Option<u32>,
 }
 
 /// What the gateway tells; what an older one leaves out is left out here.
@@ -45,6 +48,15 @@ struct Explanation {
     waiting: u64,
     seen_seconds_ago: f64,
     decisions: Vec<Past>,
+    why_not: Option<WhyNot>,
+}
+
+/// Why there are not so many.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WhyNot {
+    asked: u32,
+    because: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -62,7 +74,10 @@ struct Past {
 pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let function = context.function(&args.name)?;
     let spoken = Context::spoken(&function);
-    let path = context.path_of("scaling", &function);
+    let mut path = context.path_of("scaling", &function);
+    if let Some(asked) = args.why_not {
+        path += &format!("&why-not={asked}");
+    }
     let action = format!("explain {spoken}");
     let found: Value =
         context.gateway()?.get(&path, &action).await.map_err(Context::not_deployed)?;
@@ -73,6 +88,14 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Failure::failed(format!("cannot read the explanation of {spoken}")).because(error)
     })?;
     context.output.fields(&told.fields())?;
+    if let Some(WhyNot { asked, because }) = &told.why_not {
+        context.output.line("")?;
+        let title = format!("Why not {asked}?");
+        context.output.line(&context.output.paint(Paint::Bold, &title))?;
+        for line in because {
+            context.output.line(&format!("  {line}"))?;
+        }
+    }
     print_decisions(context, &told.decisions, args.last)?;
     context.next(&format!("tidegate describe {spoken}"));
     Ok(())

@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tidegate_autoscaler::{Ask, Autoscaler};
-use tidegate_core::{FunctionId, Moment};
+use tidegate_core::{FunctionId, Moment, Replicas};
 use tidegate_gateway::{Clock, Entry, Nudges, ScaleError, Table};
 use tidegate_provider::{Provider, ProviderError};
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::boot::BootTime;
 use crate::loops::watch::Seen;
 use crate::memory::{Memories, Unsaved};
 use crate::metrics::Metrics;
@@ -59,6 +60,8 @@ pub enum Request {
     Explain {
         /// Of which function.
         function: FunctionId,
+        /// And why not so many.
+        why_not: Option<Replicas>,
         /// The asker waits here.
         answer: oneshot::Sender<Option<serde_json::Value>>,
     },
@@ -194,8 +197,8 @@ impl ScaleLoop {
     fn answer(&mut self, request: Request) {
         match request {
             Request::Ask { function, ask, answer } => self.ask(function, ask, answer),
-            Request::Explain { function, answer } => {
-                let explained = self.explain(&function);
+            Request::Explain { function, why_not, answer } => {
+                let explained = self.explain(&function, why_not);
                 // The asker may have left; nothing depends on the answer.
                 let _ = answer.send(explained);
             }
@@ -218,10 +221,19 @@ impl ScaleLoop {
         self.apply(&function, decision, Some(answer));
     }
 
-    fn explain(&mut self, function: &FunctionId) -> Option<serde_json::Value> {
+    fn explain(
+        &mut self,
+        function: &FunctionId,
+        why_not: Option<Replicas>,
+    ) -> Option<serde_json::Value> {
         self.meet(function)?;
         let explanation = self.autoscaler.explain(self.clock.now(), function)?;
-        serde_json::to_value(explanation).ok()
+        let mut told = serde_json::to_value(explanation).ok()?;
+        if let (Some(asked), Some(told)) = (why_not, told.as_object_mut()) {
+            let answer = self.autoscaler.why_not(self.clock.now(), function, asked);
+            told.insert("why_not".to_owned(), serde_json::to_value(answer).ok()?);
+        }
+        Some(told)
     }
 
     /// Takes up what a finished provider call changed, and what arrived meanwhile.
@@ -286,10 +298,10 @@ impl ScaleLoop {
 
     /// Notes what every function has taught, and gives what is to be written down.
     fn learnt(&mut self) -> Option<Unsaved> {
-        let now = self.clock.now();
+        let (now, boot_time) = (self.clock.now(), BootTime::now());
         for function in self.functions.keys() {
             if let Some(memory) = self.autoscaler.memory(now, function) {
-                self.memories.keep(function, memory);
+                self.memories.keep(&boot_time, function, memory);
             }
         }
         self.memories.changed()
@@ -310,6 +322,7 @@ impl ScaleLoop {
             // A write that panicked is followed by another one here.
             let _ = saving.await;
         }
+        self.memories.renew(&BootTime::now());
         if let Some(unsaved) = self.learnt() {
             unsaved.save();
         }

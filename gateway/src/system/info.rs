@@ -27,7 +27,7 @@ pub(super) async fn read(State(gateway): State<Arc<Gateway>>) -> Response {
     let release = env!("CARGO_PKG_VERSION");
     super::json(GatewayInfo {
         provider: Some(provider),
-        version: Some(version(option_env!("TIDEGATE_SHA").unwrap_or("unknown"), release)),
+        version: Some(version(&gateway.config.sha, release)),
         arch: std::env::consts::ARCH.to_owned(),
     })
 }

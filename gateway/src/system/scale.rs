@@ -8,7 +8,7 @@ use axum::response::Response;
 use tidegate_api::ScaleServiceRequest;
 use tidegate_core::Replicas;
 
-use super::request::{Name, Place, read_body};
+use super::request::{Asked, Name, Place, read_body};
 use super::{accepted, finish, json};
 use crate::Gateway;
 use crate::error::ManageError;
@@ -39,12 +39,19 @@ pub(super) async fn write(
     Ok(accepted())
 }
 
-/// Why the count is what it is.
+/// Why the count is what it is; with `why-not=N` also why it is not N.
 pub(super) async fn explain(
     State(gateway): State<Arc<Gateway>>,
     Name(name): Name,
     place: Place,
+    asked: Asked,
 ) -> Result<Response, ManageError> {
     let function = place.function(&name, "")?;
-    gateway.scaling.explain(&function).await.map(json).ok_or(ManageError::Nothing)
+    let why_not = match asked.get("why-not") {
+        "" => None,
+        text => Some(text.parse().map(Replicas::new).map_err(|_| {
+            ManageError::bad(format!("why-not={text:?} is no count; use a whole number"))
+        })?),
+    };
+    gateway.scaling.explain(&function, why_not).await.map(json).ok_or(ManageError::Nothing)
 }

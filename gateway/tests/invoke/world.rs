@@ -332,7 +332,7 @@ impl Scaling for NoScaling {
         Err(ScaleError::Stopping)
     }
 
-    async fn explain(&self, _: &FunctionId) -> Option<serde_json::Value> {
+    async fn explain(&self, _: &FunctionId, _: Option<Replicas>) -> Option<serde_json::Value> {
         None
     }
 }

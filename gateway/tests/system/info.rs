@@ -83,8 +83,26 @@ async fn what_is_no_route_is_404_and_a_wrong_method_405() {
         "POST /ui/",
         "POST /",
     ] {
-        world.ask(line).await.is_empty(405);
+        let answer = world.ask(line).await;
+        answer.is_empty(405);
+        assert!(!answer.header("allow").is_empty(), "{line}");
     }
+    assert_eq!(world.ask("PATCH /system/logs").await.header("allow"), "GET,HEAD");
+}
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_the_body() {
+    let world = World::new().await;
+    world.deploy("cat").await;
+    for path in ["/system/functions", "/system/function/cat", "/system/info", "/ui/"] {
+        let (head, get) =
+            (world.ask(&format!("HEAD {path}")).await, world.ask(&format!("GET {path}")).await);
+        head.is_empty(200);
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        let cors = |name: &&http::HeaderName| name.as_str().starts_with("access-control");
+        assert_eq!(get.headers.keys().find(cors), None, "{path}");
+    }
+    world.ask("HEAD /system/alert").await.is_empty(405);
 }
 
 #[tokio::test]

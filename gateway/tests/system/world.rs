@@ -278,7 +278,7 @@ impl Scaling for Obedient {
         }
     }
 
-    async fn explain(&self, function: &FunctionId) -> Option<Value> {
+    async fn explain(&self, function: &FunctionId, _: Option<Replicas>) -> Option<Value> {
         self.table.get(function).map(|_| json!({"function": function.to_string()}))
     }
 }

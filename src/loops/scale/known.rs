@@ -10,6 +10,7 @@ use tidegate_gateway::{Entry, ScaleError};
 use tidegate_provider::{Phase, ProviderError, Replica};
 
 use super::{Answer, ScaleLoop};
+use crate::boot::BootTime;
 
 /// One function as the loop has it.
 pub(super) struct Watched {
@@ -47,7 +48,7 @@ impl ScaleLoop {
         }
         let now = self.clock.now();
         let memory = match known {
-            None => self.memories.take(&function),
+            None => self.memories.take(&BootTime::now(), &function),
             Some(_) => self.autoscaler.memory(now, &function),
         };
         let policy = Policy::clone(&entry.policy());

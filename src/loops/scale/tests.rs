@@ -32,7 +32,7 @@ impl World {
             table,
             Autoscaler::new(tidegate_autoscaler::Config::default()),
             Metrics::register(&mut Registry::default()),
-            Memories::load(folder.path().join("scaling.json")),
+            Memories::load(folder.path().join("scaling.json"), &BootTime::now()),
         );
         let function = FunctionId::new("cat", "openfaas-fn").expect("a good name");
         let world = Self { scale, provider, function, _folder: folder };

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tidegate_autoscaler::Action;
+use tidegate_autoscaler::{Action, Hold};
 use tidegate_core::{FunctionId, Replicas};
 
 /// Labels of a decision; both from fixed sets and deployed functions.
@@ -69,9 +69,10 @@ impl Metrics {
         metrics
     }
 
-    /// One decision was taken.
+    /// One decision was taken. To leave a function at zero is none: thousands of those cost no series.
     pub fn decided(&mut self, function: &FunctionId, action: &Action) {
         let reason = match action {
+            Action::Stay(Hold::AtZero) => return,
             Action::Stay(hold) => hold.label(),
             Action::Scale { reason, .. } => reason.label(),
         };

@@ -81,8 +81,8 @@ impl Autoscaler {
             zero_millis: zero.map(millis),
             raised: function.community.raised,
             by_hand: idle.by_hand,
-            habits: function.habits.as_ref().map(Habits::record),
-            last: last_decision(now, function),
+            habits: function.habits.as_ref().map(|habits| Box::new(habits.record())),
+            last: last_decision(now, function).map(Box::new),
         })
     }
 

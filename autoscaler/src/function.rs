@@ -126,13 +126,13 @@ impl Function {
                 by_hand: memory.by_hand,
             },
             own_min: None,
-            habits: memory.habits.as_ref().and_then(Habits::from_record),
+            habits: memory.habits.as_deref().and_then(Habits::from_record),
             pending_since: None,
             community: Community { raised: memory.raised, ..Community::default() },
             last: None,
             initial_due,
             history: History::default(),
-            earlier: memory.last.map(|last| Box::new((now, last))),
+            earlier: memory.last.map(|last| Box::new((now, *last))),
         }
     }
 

@@ -23,10 +23,10 @@ pub struct Memory {
     pub by_hand: bool,
     /// What was learnt of its silences, when its policy learns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub habits: Option<HabitsRecord>,
+    pub habits: Option<Box<HabitsRecord>>,
     /// The last change of its count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<LastDecision>,
+    pub last: Option<Box<LastDecision>>,
 }
 
 /// The last change of a count that an earlier run made, for the explanation only.

@@ -81,7 +81,7 @@ impl Autoscaler {
             zero_millis: zero.map(millis),
             raised: function.community.raised,
             by_hand: idle.by_hand,
-            habits: function.habits.as_ref().map(|habits| Box::new(habits.record())),
+            habits: function.habits.as_ref().map(Habits::record).map(Box::new),
             last: last_decision(now, function).map(Box::new),
         })
     }

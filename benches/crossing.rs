@@ -6,7 +6,6 @@
 //! written, the one that crosses, so the time to send the burst counts too.
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 use tidegate::{App, Config};
 use tidegate_core::{FunctionId, Replicas, Vars};
 use tidegate_provider::fake::{ECHO, FakeProvider, Starts};
-use tidegate_provider::{Deployment, Provider};
+use tidegate_provider::{Deployment, Pairs, Provider};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -89,9 +88,9 @@ fn deployment(function: &FunctionId) -> Deployment {
         function: function.clone(),
         image: "none".to_owned(),
         process: ECHO.to_owned(),
-        env: BTreeMap::new(),
+        env: Pairs::default(),
         labels: labels.into_iter().collect(),
-        annotations: BTreeMap::new(),
+        annotations: Pairs::default(),
         secrets: Vec::new(),
         constraints: Vec::new(),
         limits: None,

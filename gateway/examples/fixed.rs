@@ -2,7 +2,6 @@
 //!
 //! usage: fixed LISTEN METRICS BACKEND [REPLICAS [LIMIT]]; the function is called `bench`.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,7 +11,7 @@ use prometheus_client::registry::Registry;
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_gateway::{Clock, Config, Gateway, ScaleError, Scaling, Table};
 use tidegate_provider::fake::FakeProvider;
-use tidegate_provider::{Address, Deployment, FunctionStatus, Phase, Replica, ReplicaId};
+use tidegate_provider::{Address, Deployment, FunctionStatus, Pairs, Phase, Replica, ReplicaId};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +40,8 @@ fn status(backend: SocketAddr, replicas: u32, limit: Option<String>) -> Function
         image: "none".to_owned(),
         process: String::new(),
         env,
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        labels: Pairs::default(),
+        annotations: Pairs::default(),
         secrets: Vec::new(),
         constraints: Vec::new(),
         limits: None,

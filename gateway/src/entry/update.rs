@@ -130,11 +130,12 @@ impl Writer {
     /// Reads what the deployment says about limits.
     fn read(&mut self, deployment: &Deployment, shared: &Shared) {
         self.limit = max_inflight(deployment);
-        let limits = Limits::from_annotations(&deployment.annotations).unwrap_or_else(|error| {
-            // Refused at deploy time, so this one was deployed by other means.
-            tracing::warn!(function = %deployment.function, %error, "rate limits are not kept");
-            Limits::default()
-        });
+        let limits =
+            Limits::from_annotations(&deployment.annotations.to_map()).unwrap_or_else(|error| {
+                // Refused at deploy time, so this one was deployed by other means.
+                tracing::warn!(function = %deployment.function, %error, "rate limits are not kept");
+                Limits::default()
+            });
         self.limiter = Limiter::new(&limits, &shared.clock).map(Arc::new);
     }
 }
@@ -144,7 +145,7 @@ fn max_inflight(deployment: &Deployment) -> Option<u32> {
 }
 
 fn policy(deployment: &Deployment) -> Arc<Policy> {
-    match Policy::from_labels(&deployment.labels) {
+    match Policy::from_labels(&deployment.labels.to_map()) {
         Ok((policy, _)) => Arc::new(policy),
         Err(bad) => {
             for error in bad {

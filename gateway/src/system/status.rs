@@ -17,18 +17,18 @@ pub(super) fn of(table: &Table, status: &provider::FunctionStatus) -> FunctionSt
         Some(entry) => (entry.desired(), entry.available()),
         None => (status.desired, status.ready()),
     };
-    let mut labels = deployment.labels.clone();
+    let mut labels = deployment.labels.to_map();
     labels.insert("faas_function".to_owned(), deployment.function.name().to_owned());
     FunctionStatus {
         name: deployment.function.name().to_owned(),
         image: deployment.image.clone(),
         namespace: deployment.function.namespace().to_owned(),
         env_process: deployment.process.clone(),
-        env_vars: deployment.env.clone(),
+        env_vars: deployment.env.to_map(),
         constraints: deployment.constraints.clone(),
         secrets: deployment.secrets.clone(),
         labels,
-        annotations: deployment.annotations.clone(),
+        annotations: deployment.annotations.to_map(),
         limits: deployment.limits.as_ref().map(amounts),
         requests: deployment.requests.as_ref().map(amounts),
         read_only_root_filesystem: deployment.read_only_root,
@@ -66,9 +66,9 @@ pub(super) fn deployment(function: FunctionId, wire: FunctionDeployment) -> Depl
         function,
         image: wire.image,
         process: wire.env_process,
-        env: wire.env_vars,
-        labels: wire.labels,
-        annotations: wire.annotations,
+        env: wire.env_vars.into(),
+        labels: wire.labels.into(),
+        annotations: wire.annotations.into(),
         secrets: wire.secrets,
         constraints: wire.constraints,
         limits: wire.limits.map(resources),

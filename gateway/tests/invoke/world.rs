@@ -1,6 +1,5 @@
 //! What the tests are made of: a gateway, scripted replicas, and a client that sees every byte.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,9 +9,9 @@ use prometheus_client::registry::Registry;
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_gateway::{Clock, Config, Entry, Gateway, Nudges, ScaleError, Scaling, Table};
 use tidegate_provider::{
-    Address, Capabilities, Deployment, FunctionStatus, LogQuery, LogStream, Namespace, Phase,
-    Provider, ProviderError, ProviderInfo, Replica, ReplicaId, ReplicaUsage, ScaleTo, Secret,
-    SecretName, Watch,
+    Address, Capabilities, Deployment, FunctionStatus, LogQuery, LogStream, Namespace, Pairs,
+    Phase, Provider, ProviderError, ProviderInfo, Replica, ReplicaId, ReplicaUsage, ScaleTo,
+    Secret, SecretName, Watch,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -283,9 +282,9 @@ pub fn deployment(name: &str) -> Deployment {
         function: FunctionId::parse(name).expect("a good name"),
         image: String::new(),
         process: String::new(),
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        annotations: BTreeMap::new(),
+        env: Pairs::default(),
+        labels: Pairs::default(),
+        annotations: Pairs::default(),
         secrets: Vec::new(),
         constraints: Vec::new(),
         limits: None,

@@ -1,10 +1,11 @@
 //! What a user deploys, in the provider's words.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::{BadName, FunctionId};
+
+use crate::Pairs;
 
 /// The whole of what a user said about a function. Kept by the provider, durably, as it was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +17,11 @@ pub struct Deployment {
     /// The process that the watchdog starts (`envProcess`, `fprocess`); empty means the image's own.
     pub process: String,
     /// Environment variables.
-    pub env: BTreeMap<String, String>,
+    pub env: Pairs,
     /// Labels, already checked.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Pairs,
     /// Annotations.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Pairs,
     /// Names of secrets, in the order given.
     pub secrets: Vec<String>,
     /// Placement constraints, in the order given.

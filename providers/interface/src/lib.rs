@@ -6,11 +6,13 @@ mod deployment;
 mod error;
 #[cfg(feature = "testing")]
 pub mod fake;
+mod pairs;
 mod provider;
 mod status;
 
 pub use deployment::{BadSecretName, Deployment, Resources, Secret, SecretName};
 pub use error::ProviderError;
+pub use pairs::Pairs;
 pub use provider::{
     Capabilities, Change, Depth, LogLine, LogQuery, LogStream, Namespace, Provider, ProviderInfo,
     ScaleTo, Watch,

@@ -58,7 +58,7 @@ impl Revision {
         let directory = deployment.annotations.get(DIRECTORY).map(PathBuf::from);
         let grace = grace(&deployment).ok().flatten().unwrap_or(config.grace);
         // Labels were checked by the caller; a function without good ones keeps one replica frozen.
-        let keep_frozen = Policy::from_labels(&deployment.labels)
+        let keep_frozen = Policy::from_labels(&deployment.labels.to_map())
             .map_or(1, |(policy, _)| policy.bounds.min().get() as usize);
         let deployment = Arc::new(deployment);
         Self { number, deployment, limits, grace, keep_frozen, directory }
@@ -72,7 +72,7 @@ impl Revision {
         for (name, path) in ours.iter().filter(|(name, _)| !name.starts_with(RESERVED)) {
             env.insert((*name).to_owned(), path.display().to_string());
         }
-        env.extend(self.deployment.env.clone());
+        env.extend(self.deployment.env.to_map());
         if !self.deployment.process.is_empty() {
             env.insert(PROCESS[0].to_owned(), self.deployment.process.clone());
         }
@@ -107,7 +107,7 @@ fn check_env(deployment: &Deployment) -> Result<(), ProviderError> {
     if deployment.process.contains('\0') {
         return invalid("the process must not hold a zero byte".to_owned());
     }
-    for (name, text) in &deployment.env {
+    for (name, text) in deployment.env.iter() {
         if name.is_empty() || name.contains(['=', '\0']) || text.contains('\0') {
             return invalid(format!(
                 "environment variable {name:?} must have a name without '=' and no zero byte"

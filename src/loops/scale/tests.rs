@@ -1,12 +1,10 @@
 //! The loop's turns, one by one: what it acts for when functions come, go and come again.
 
-use std::collections::BTreeMap;
-
 use prometheus_client::registry::Registry;
 use tidegate_core::Replicas;
 use tidegate_gateway::Config;
 use tidegate_provider::fake::{ECHO, FakeProvider};
-use tidegate_provider::{Deployment, FunctionStatus};
+use tidegate_provider::{Deployment, FunctionStatus, Pairs};
 
 use super::*;
 
@@ -45,10 +43,10 @@ impl World {
             function: self.function.clone(),
             image: "example/cat:1".to_owned(),
             process: ECHO.to_owned(),
-            env: BTreeMap::new(),
+            env: Pairs::default(),
             secrets: Vec::new(),
-            labels: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            labels: Pairs::default(),
+            annotations: Pairs::default(),
             constraints: Vec::new(),
             limits: None,
             requests: None,

@@ -81,10 +81,7 @@ pub enum Live {
     Never,
 }
 
-/// Sends load and tells what came of it.
-///
-/// What you know from hey, with an open loop that counts latency from when a call was due, and replicas
-/// beside it.
+/// Sends load and tells what came of it: hey's flags, an open loop, and replicas beside latency
 #[derive(Debug, Parser)]
 #[command(
     name = "tidegate load",
@@ -92,7 +89,7 @@ pub enum Live {
     disable_version_flag = true,
     max_term_width = 120
 )]
-#[command(before_long_help = EXAMPLES, after_long_help = AFTER, after_help = "Examples and more: tidegate load --help")]
+#[command(before_help = EXAMPLES, after_help = AFTER)]
 pub struct Flags {
     /// Whom to call: http:// or https://
     pub url: Option<String>,
@@ -220,7 +217,7 @@ pub struct Flags {
     #[arg(short = 'g', long, value_name = "URL", help_heading = "What to tell")]
     pub gateway: Option<String>,
     /// Watches so much longer when the load has ended, to see replicas go
-    #[arg(long, value_name = "DURATION", requires = "gateway", value_parser = values::span, help_heading = "What to tell")]
+    #[arg(long, value_name = "DURATION", value_parser = values::span, help_heading = "What to tell")]
     pub watch_after: Option<Duration>,
     /// Writes a page with four charts over one time axis
     #[arg(long, value_name = "FILE.html", help_heading = "What to tell")]
@@ -281,10 +278,25 @@ fn sentence(error: &clap::Error) -> String {
     let first: Vec<&str> =
         text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let first = as_typed(&first.join(" "));
     match tip {
-        Some(tip) => format!("{}; {tip}", first.join(" ")),
-        None => first.join(" "),
+        Some(tip) => format!("{first}; {tip}"),
+        None => first,
     }
+}
+
+/// clap names flags as `--workers <N>`; hey's users know them by their letter.
+fn as_typed(sentence: &str) -> String {
+    let mut text = sentence.to_owned();
+    let mut definition = Flags::command();
+    // Before, arguments do not know how they are written.
+    definition.build();
+    for arg in definition.get_arguments() {
+        let (Some(long), Some(short)) = (arg.get_long(), arg.get_short()) else { continue };
+        let full = format!("'{arg}'");
+        text = text.replace(&full, &format!("-{short} (--{long})"));
+    }
+    text
 }
 
 /// The words again as one line for reports, without secrets.

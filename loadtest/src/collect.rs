@@ -162,9 +162,9 @@ impl<'a> Collector<'a> {
         for target in &self.targets {
             all.add(target);
         }
-        let first = if self.open_loop { self.first_due() } else { Duration::ZERO };
+        let (first, least) = self.busy(interrupted);
         let elapsed = self.last.map_or(Duration::ZERO, |last| {
-            last.saturating_duration_since(self.start).saturating_sub(first)
+            last.saturating_duration_since(self.start).max(least).saturating_sub(first)
         });
         let names = self.plan.targets.iter().zip(&self.targets);
         Results {
@@ -189,10 +189,22 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn first_due(&self) -> Duration {
-        Schedule::new(self.plan, 0, 1)
-            .and_then(|mut due| due.next())
-            .map_or(Duration::ZERO, |due| due.at)
+    /// From when on calls were wanted, and until when at least: to count from the first call to the last
+    /// would make slow paces look faster than they were.
+    fn busy(&self, interrupted: bool) -> (Duration, Duration) {
+        let (first, end) = match &self.plan.pace {
+            Pace::Open(profile) => profile.busy(),
+            Pace::Replay(recording) => {
+                (recording.first().map_or(Duration::ZERO, |due| due.at), None)
+            }
+            Pace::Closed { .. } => (Duration::ZERO, None),
+        };
+        let cut = interrupted || self.plan.calls.is_some();
+        let end = match (end, self.plan.duration) {
+            (Some(end), Some(duration)) => Some(end.min(duration)),
+            (end, duration) => end.or(duration),
+        };
+        (first, end.filter(|_| !cut).unwrap_or_default())
     }
 }
 

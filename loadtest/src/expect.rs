@@ -99,7 +99,12 @@ const PERCENTILES: [f64; 9] = [10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 9
 /// # Errors
 /// Of the first that is none.
 pub fn parse(text: &str) -> Result<Vec<Criterion>, BadCriterion> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::parse).collect()
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        // A variable that was not set must not make every run a success.
+        return Err(BadCriterion::Compare(text.to_owned()));
+    }
+    parts.into_iter().map(str::parse).collect()
 }
 
 /// Measures every criterion.

@@ -30,7 +30,8 @@ pub struct View {
     elapsed: Duration,
     end: Option<Duration>,
     calls: Option<u64>,
-    offered: Option<f64>,
+    /// Whether calls are due by a schedule.
+    open: bool,
     seconds: Vec<Second>,
     total: Tally,
     ended: bool,
@@ -61,7 +62,7 @@ impl View {
             elapsed,
             end: progress.end,
             calls: progress.calls,
-            offered: progress.offered_at(elapsed),
+            open: progress.open,
             seconds: so_far.seconds.clone(),
             total: so_far.total.clone(),
             ended: so_far.ended,
@@ -89,7 +90,8 @@ impl View {
     #[must_use]
     pub fn line(&self) -> String {
         let second = self.seconds.last().cloned().unwrap_or_default();
-        let offered = self.offered.map(|rate| format!("  offered {rate:.0}/s")).unwrap_or_default();
+        // Of the same second as what was sent: the rate of this moment would not compare.
+        let offered = if self.open { format!("  offered {}/s", second.due) } else { String::new() };
         let load = match self.ended {
             true => "  load ended".to_owned(),
             false => format!(
@@ -97,8 +99,8 @@ impl View {
                 second.sent,
                 second.answered,
                 self.total.errors,
-                seconds_text(second.p50),
-                seconds_text(second.p99),
+                latency_text(second.answered, second.p50),
+                latency_text(second.answered, second.p99),
             ),
         };
         let replicas = |function: &Function| {
@@ -116,6 +118,11 @@ impl View {
         let replicas: String = self.functions.iter().map(replicas).collect();
         format!("{:>5}s{load}{replicas}", self.elapsed.as_secs())
     }
+}
+
+/// A latency, or that there was none.
+fn latency_text(answered: u64, seconds: f64) -> String {
+    if answered > 0 { seconds_text(seconds) } else { "-".to_owned() }
 }
 
 /// The last sample of every second, holes filled.

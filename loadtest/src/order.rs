@@ -92,7 +92,11 @@ impl Order {
             seed: flags.seed,
         };
         notes.extend(bounded(&mut plan));
+        notes.extend(plain_http2(&plan));
         notes.extend(safety::guard(&mut plan, flags.yes)?);
+        if flags.watch_after.is_some() && flags.gateway.is_none() {
+            return Err(bad("--watch-after watches replicas at a gateway; add --gateway URL"));
+        }
         if criteria.iter().any(Criterion::needs_gateway) && flags.gateway.is_none() {
             return Err(bad("--expect: replicas are seen only at a gateway; add --gateway URL"));
         }
@@ -143,14 +147,15 @@ fn pace(flags: &Flags, targets: Vec<Target>) -> Result<(Pace, Vec<Target>), BadA
     Ok((profile.map_or(closed, Pace::Open), targets))
 }
 
-/// `200/s`; a bare number is a second's.
+/// `200/s`, perhaps with `@60s`.
 fn rate_of(text: &str) -> Result<Profile, BadArgs> {
-    let bare = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let full = if bare { format!("{text}/s") } else { text.to_owned() };
-    if full.contains(':') {
+    if text.contains(':') {
         return Err(bad(format!("--rate: {text:?} is a profile; give it to --profile")));
     }
-    Profile::parse(&full).map_err(|error| bad(format!("--rate: {error}")))
+    if !text.trim_start().starts_with(|first: char| first.is_ascii_digit() || first == '.') {
+        return Err(bad(format!("--rate: {text:?} is not a rate such as 200/s, 90/m or 1000/h")));
+    }
+    Profile::parse(text).map_err(|error| bad(format!("--rate: {error}")))
 }
 
 /// In one line, or a file.
@@ -217,6 +222,13 @@ fn bounded(plan: &mut Plan) -> Option<String> {
         "ends after {}; say how long with -z, or how many calls with -n",
         format_duration(OPEN_BOUND)
     ))
+}
+
+/// As in hey, `-h2` says nothing to a plain target; who asks for it should know.
+fn plain_http2(plan: &Plan) -> Option<String> {
+    let plain = |target: &&Target| target.uri.scheme_str() == Some("http");
+    let target = plan.targets.iter().find(plain).filter(|_| plan.transport.http2)?;
+    Some(format!("-h2 needs https://, as in hey: {} is called with HTTP/1.1", target.name))
 }
 
 /// The functions that targets call, each once.

@@ -65,7 +65,7 @@ pub enum OverlayError {
     },
     /// The password is missing or wrong.
     #[error(
-        "the gateway at {0} wants another password: set TIDEGATE_PASSWORD, or pipe it in with --password-stdin"
+        "the gateway at {0} wants another password: set TIDEGATE_PASSWORD, pipe it in with --password-stdin, or name the --state-dir of its `tidegate up`"
     )]
     Password(String),
     /// A function is not there.

@@ -248,6 +248,24 @@ impl Profile {
         found
     }
 
+    /// From when to when it asks for calls: without the idle time before and behind. The end is none when
+    /// it has none.
+    #[must_use]
+    pub fn busy(&self) -> (Duration, Option<Duration>) {
+        let idle = |rate: &Rate| rate.per_second() <= 0.0;
+        match &self.shape {
+            Shape::Steps(steps) => {
+                let before = steps.iter().take_while(|(rate, _)| idle(rate));
+                let behind = steps.iter().rev().take_while(|(rate, _)| idle(rate));
+                let behind = behind.map(|(_, hold)| *hold).sum();
+                let end = self.length().map(|length| length.saturating_sub(behind));
+                (before.map(|(_, hold)| *hold).sum(), end)
+            }
+            Shape::Spike { base, at, lasts, .. } if idle(base) => (*at, Some(*at + *lasts)),
+            _ => (Duration::ZERO, self.length()),
+        }
+    }
+
     /// Moments at which calls are due, in order, the same for the same seed.
     ///
     /// Call `n` (from 0) is due when the integral of the rate reaches `n + ½`, computed for each call from

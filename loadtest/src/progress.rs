@@ -27,6 +27,8 @@ pub struct Progress {
     pub end: Option<Duration>,
     /// When it ends by count.
     pub calls: Option<u64>,
+    /// Whether calls are due by a schedule.
+    pub open: bool,
     offered: Option<crate::profile::Profile>,
 }
 
@@ -61,6 +63,7 @@ impl Progress {
             target,
             end: plan.end(),
             calls: plan.calls,
+            open: plan.is_open(),
             offered,
         }
     }

@@ -18,7 +18,8 @@ pub struct Results {
     pub open_loop: bool,
     /// When the run began, RFC 3339.
     pub started: String,
-    /// From the first call due to the last one ended, seconds.
+    /// While calls were asked for, up to the end of the last one, seconds: without the idle time before and
+    /// behind that a profile may have.
     pub elapsed: f64,
     /// Interrupted before its end.
     pub interrupted: bool,

@@ -5,7 +5,7 @@
 //!   (what cannot work fails here)        (Ctrl-C ends it early; what there is so far is told)
 //! ```
 
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +26,9 @@ use crate::report::{self, About, Draft};
 use crate::results::Results;
 use crate::run::{Hooks, RunError, run};
 use crate::{expect, metrics, text};
+
+/// The screen is taken when a run has lasted so long.
+const BEFORE_SCREEN: Duration = Duration::from_millis(300);
 
 /// What the order needs from its surroundings.
 #[derive(Clone, Debug, Default)]
@@ -122,11 +125,7 @@ impl SessionError {
 pub fn gateway_uri(gateway: &str) -> Result<Uri, SessionError> {
     let full =
         if gateway.contains("://") { gateway.to_owned() } else { format!("http://{gateway}") };
-    crate::targets::uri(&full).map_err(|_| {
-        SessionError::Gateway(format!(
-            "{gateway:?} is not an address such as http://127.0.0.1:8080"
-        ))
-    })
+    crate::targets::uri(&full).map_err(SessionError::Gateway)
 }
 
 /// Does all of it.
@@ -152,7 +151,10 @@ pub async fn execute(order: Order, surroundings: Surroundings) -> Result<Ending,
     }
     let board = watcher.as_ref().map(Watcher::board).unwrap_or_default();
     let stop = CancellationToken::new();
-    let mut screen = screen(&order, surroundings.colour)?;
+    let mut screen = match order.live {
+        Live::Always => Some(Screen::open(surroundings.colour).map_err(SessionError::Terminal)?),
+        Live::Auto | Live::Never => None,
+    };
     let progress = Progress::new(&order.plan, board.clone());
     let mut results = {
         let beside = async {
@@ -163,6 +165,12 @@ pub async fn execute(order: Order, surroundings: Surroundings) -> Result<Ending,
                 }
             };
             let showing = async {
+                if screen.is_none() && screen_wanted(&order) {
+                    // A run that is over at once shall not flash.
+                    tokio::time::sleep(BEFORE_SCREEN).await;
+                    // Nobody asked for it in so many words: lines will do.
+                    screen = Screen::open(surroundings.colour).ok();
+                }
                 match (&mut screen, lines_wanted(&order)) {
                     (Some(screen), _) => live::draw(screen, &progress).await,
                     (None, true) => live::lines(&progress).await,
@@ -315,22 +323,15 @@ async fn watcher(
     Ok(Some(Watcher::open(watch).await?))
 }
 
-fn screen(order: &Order, colour: bool) -> Result<Option<Screen>, SessionError> {
-    let wanted = match order.live {
-        Live::Always => true,
-        Live::Auto => !order.quiet && Screen::is_there(),
-        Live::Never => false,
-    };
-    match wanted.then(|| Screen::open(colour)).transpose() {
-        Ok(screen) => Ok(screen),
-        // Nobody asked for it in so many words.
-        Err(_) if order.live == Live::Auto => Ok(None),
-        Err(error) => Err(SessionError::Terminal(error)),
-    }
+/// Nobody said anything of the view, and there is a terminal for it alone: rows on the same one would
+/// vanish with the screen.
+fn screen_wanted(order: &Order) -> bool {
+    lines_wanted(order) && Screen::is_there()
 }
 
 fn lines_wanted(order: &Order) -> bool {
-    order.live == Live::Auto && !order.quiet
+    let rows_on_terminal = order.output == Output::Csv && io::stdout().is_terminal();
+    order.live == Live::Auto && !order.quiet && !(rows_on_terminal && Screen::is_there())
 }
 
 /// Results on stdout; rows of CSV are there already.

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::Deserialize;
 use thiserror::Error;
@@ -134,11 +135,38 @@ pub fn function_uri(gateway: &str, function: &str) -> Result<Uri, String> {
 /// # Errors
 /// When it is none; the message says what would be.
 pub fn uri(text: &str) -> Result<Uri, String> {
+    let text = text.trim();
     let bad = || format!("{text:?} is not an address such as http://127.0.0.1:8080/function/cat");
-    let uri: Uri = text.trim().parse().map_err(|_| bad())?;
-    let http = matches!(uri.scheme_str(), Some("http" | "https"));
-    let host = uri.host().is_some_and(|host| !host.is_empty());
-    if http && host { Ok(uri) } else { Err(bad()) }
+    if !text.is_empty() && !text.contains("://") {
+        return Err(format!("{text:?} does not say http:// or https://; write http://{text}"));
+    }
+    let uri: Uri = text.parse().map_err(|_| bad())?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        Some(other) => {
+            return Err(format!("{text:?}: only http:// and https:// are called, not {other}://"));
+        }
+        None => return Err(bad()),
+    }
+    match uri.authority() {
+        Some(authority) if uri.host().is_some_and(|host| !host.is_empty()) => {
+            port_of(authority).map_err(|port| format!("{text:?}: {port:?} is not a port"))?;
+            Ok(uri)
+        }
+        _ => Err(bad()),
+    }
+}
+
+/// The port as far as one is given. The parser of addresses takes anything behind the colon.
+fn port_of(authority: &Authority) -> Result<Option<u16>, String> {
+    let behind = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let behind = behind.get(authority.host().len()..).unwrap_or_default();
+    match behind.strip_prefix(':') {
+        None | Some("") => Ok(None),
+        Some(port) => {
+            port.parse().ok().filter(|port| *port > 0).map(Some).ok_or_else(|| port.to_owned())
+        }
+    }
 }
 
 impl Entry {
@@ -295,7 +323,7 @@ targets:
                 "targets:\n- {function: a, weight: 0}",
                 "target 1: weight must be from 1 to 1000000, not 0",
             ),
-            ("targets:\n- {url: 'ftp://x'}", "\"ftp://x\" is not an address"),
+            ("targets:\n- {url: 'ftp://x'}", "only http:// and https:// are called, not ftp://"),
             ("targets:\n- {function: a, body: x, body_file: y}", "not both"),
             (
                 "targets:\n- {function: a, body_file: /nonexistent}",
@@ -310,6 +338,33 @@ targets:
         for (text, part) in cases {
             let error = read_here(text).expect_err(text).to_string();
             assert!(error.contains(part) && !error.contains('\n'), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_scheme_a_host_and_a_port_that_is_one() {
+        for good in [
+            "http://127.0.0.1",
+            "https://[::1]:8443/a?b",
+            "http://user:pw@host:1/",
+            "http://localhost:/x",
+        ] {
+            assert!(uri(good).is_ok(), "{good}");
+        }
+        let cases = [
+            ("127.0.0.1:8080/x", "write http://127.0.0.1:8080/x"),
+            ("localhost", "write http://localhost"),
+            ("http://127.0.0.1:abc/", "\"abc\" is not a port"),
+            ("http://127.0.0.1:99999/", "\"99999\" is not a port"),
+            ("http://[::1]:0/", "\"0\" is not a port"),
+            ("http:///x", "is not an address"),
+            ("http://a b/", "is not an address"),
+            ("ws://a/", "not ws://"),
+            ("", "is not an address"),
+        ];
+        for (text, part) in cases {
+            let why = uri(text).expect_err(text);
+            assert!(why.contains(part), "{text}: {why}");
         }
     }
 

@@ -65,7 +65,10 @@ fn as_hey(total: &Tally, elapsed: f64) -> String {
         let _ = writeln!(text, "  [{status}]\t{count} responses");
     }
     text.push('\n');
-    if !total.failures.is_empty() {
+    if total.failures.is_empty() {
+        // hey leaves the room of the section.
+        text.push('\n');
+    } else {
         text += "Error distribution:\n";
         for (failure, count) in &total.failures {
             let _ = writeln!(text, "  [{count}]\t{}", one_line(failure));

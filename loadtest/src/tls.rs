@@ -8,7 +8,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
 };
 use thiserror::Error;
 use tokio_rustls::rustls;
@@ -102,7 +103,25 @@ pub(crate) fn certificate_text(error: &CertificateError) -> String {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "made for another name".to_owned()
         }
+        CertificateError::Revoked => "revoked".to_owned(),
+        CertificateError::BadEncoding => "not a readable certificate".to_owned(),
+        CertificateError::BadSignature => "its signature is wrong".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "not made for servers".to_owned()
+        }
+        CertificateError::Other(OtherError(why)) => checker_text(&why.to_string()),
         other => other.to_string(),
+    }
+}
+
+/// What the checker of certificates names only in its own short words.
+fn checker_text(word: &str) -> String {
+    match word {
+        "CaUsedAsEndEntity" => {
+            "self-signed as an authority, which no server may show as its own".to_owned()
+        }
+        "UnsupportedCertVersion" => "older than version 3".to_owned(),
+        other => format!("refused: {other}"),
     }
 }
 
@@ -142,5 +161,29 @@ impl ServerCertVerifier for Anyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Word(&'static str);
+
+    impl std::fmt::Display for Word {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Word {}
+
+    #[test]
+    fn certificates_are_refused_in_words() {
+        let other = |word| CertificateError::Other(OtherError(Arc::new(Word(word))));
+        assert!(certificate_text(&other("CaUsedAsEndEntity")).contains("self-signed"));
+        assert_eq!(certificate_text(&other("Odd")), "refused: Odd");
+        assert_eq!(certificate_text(&CertificateError::Expired), "expired");
     }
 }

@@ -34,6 +34,9 @@ fn every_form_is_read_and_written() {
     }
     assert_eq!(profile(" sine:100/s+-50/s@30s ").to_string(), "sine:100/s±50/s@30s");
     assert_eq!(profile("constant:5/s@60s").to_string(), "5/s@1m");
+    // A bare number is a second's.
+    assert_eq!(profile("200@1m").to_string(), "200/s@1m");
+    assert_eq!(profile("ramp:0..500@1m").to_string(), "ramp:0/s..500/s@1m");
 }
 
 #[test]
@@ -41,7 +44,7 @@ fn errors_name_the_part_and_what_is_allowed() {
     let error = |text: &str| Profile::parse(text).unwrap_err().to_string();
     assert!(error("waves:1/s").contains("unknown profile \"waves\": use a rate"));
     assert!(error("fast").contains("unknown profile \"fast\""));
-    assert!(error("200").contains("\"200\" is not a rate such as 200/s"));
+    assert!(error("200/x").contains("\"200/x\" is not a rate such as 200/s"));
     assert!(error("1e9/s").contains("is not a rate"));
     assert!(error("99999999/s").contains("at most 10 million"));
     assert!(error("steps:5/s").contains("does not read as steps:RATE@HOLD"));
@@ -114,6 +117,20 @@ fn jumps_of_the_rate() {
         [(0.0, 50.0), (10.0, 500.0), (15.0, 50.0), (60.0, 0.0)]
     );
     assert_eq!(steps("ramp:0/s..500/s@60s"), [(0.0, 0.0), (60.0, 0.0)]);
+}
+
+#[test]
+fn idle_time_before_and_behind_is_not_busy() {
+    let busy = |text: &str| {
+        let (from, to) = profile(text).busy();
+        (from.as_secs(), to.map(|to| to.as_secs()))
+    };
+    assert_eq!(busy("200/s"), (0, None));
+    assert_eq!(busy("poisson:200/s@1m"), (0, Some(60)));
+    assert_eq!(busy("steps:0/s@5s,0/s@5s,200/s@30s,0/s@1s,5/s@9s,0/s@60s"), (10, Some(50)));
+    assert_eq!(busy("ramp:0/s..500/s@60s"), (0, Some(60)));
+    assert_eq!(busy("spike:50/s,500/s@10s+5s,60s"), (0, Some(60)));
+    assert_eq!(busy("spike:0/s,500/s@10s+5s,60s"), (10, Some(15)));
 }
 
 #[test]

@@ -122,14 +122,13 @@ pub(super) fn login(text: &str) -> Result<Login, String> {
 }
 
 pub(super) fn proxy(text: &str) -> Result<Uri, String> {
-    let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    let uri: Uri =
-        full.parse().map_err(|_| format!("{text:?} is not a proxy such as 127.0.0.1:3128"))?;
-    match uri.scheme_str() {
-        Some("http") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
-        Some("http") => Err(format!("{text:?} is not a proxy such as 127.0.0.1:3128")),
-        _ => Err(format!("{text:?}: only http:// proxies are spoken to")),
-    }
+    let full = match text.split_once("://") {
+        None => format!("http://{text}"),
+        Some(("http", _)) => text.to_owned(),
+        Some(_) => return Err(format!("{text:?}: only http:// proxies are spoken to")),
+    };
+    crate::targets::uri(&full)
+        .map_err(|_| format!("{text:?} is not a proxy such as 127.0.0.1:3128"))
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {

@@ -92,7 +92,9 @@ fn several_stand_in_one_text() {
         .map(Criterion::to_string)
         .collect();
     assert_eq!(texts, ["p99<200ms", "errors<0.1%", "replicas>=4"]);
-    assert!(parse("").expect("none").is_empty());
+    for nothing in ["", " ", ","] {
+        assert!(matches!(parse(nothing), Err(BadCriterion::Compare(_))), "{nothing:?}");
+    }
 }
 
 #[test]

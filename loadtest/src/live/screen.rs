@@ -8,7 +8,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Gauge, Paragraph, Sparkline};
 
-use super::{Function, View};
+use super::{Function, View, latency_text};
 use crate::expect::seconds_text;
 use crate::text::one_line;
 
@@ -87,8 +87,18 @@ fn below(area: Rect) -> Rect {
 fn heading(view: &View, paint: Paint, width: u16) -> Paragraph<'static> {
     let text = format!("{} → {}", view.pace, view.target);
     let room = usize::from(width).saturating_sub(15);
-    let text: String = one_line(&text).chars().take(room).collect();
+    let text = shortened(&one_line(&text), room);
     Paragraph::new(Line::from(vec![Span::styled("tidegate load  ", paint.bold()), Span::raw(text)]))
+}
+
+/// As much as there is room for; what was cut off shows.
+fn shortened(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
+    short.push('…');
+    short
 }
 
 fn progress(view: &View, paint: Paint) -> Gauge<'static> {
@@ -119,10 +129,10 @@ fn clock(span: Duration) -> String {
 fn load(view: &View, paint: Paint) -> Line<'static> {
     let second = view.seconds.last().cloned().unwrap_or_default();
     let mut parts = Vec::new();
-    if let Some(rate) = view.offered {
+    if view.open {
         parts.extend([
             Span::raw("offered "),
-            Span::styled(format!("{rate:.0}/s"), paint.bold()),
+            Span::styled(format!("{}/s", second.due), paint.bold()),
             Span::raw("   "),
         ]);
     }
@@ -152,17 +162,17 @@ fn latencies(view: &View, paint: Paint) -> Vec<Line<'static>> {
             .find(|(percent, _)| *percent == wanted)
             .map_or(0.0, |(_, seconds)| *seconds)
     };
-    let row = |name: &'static str, values: [f64; 4]| {
+    let row = |name: &'static str, answered: u64, values: [f64; 4]| {
         let mut parts = vec![Span::styled(name, paint.dim())];
         for (label, value) in ["p50", "p90", "p99", "max"].into_iter().zip(values) {
             parts.push(Span::raw(format!("   {label} ")));
-            parts.push(Span::styled(format!("{:>7}", seconds_text(value)), paint.bold()));
+            parts.push(Span::styled(format!("{:>7}", latency_text(answered, value)), paint.bold()));
         }
         Line::from(parts)
     };
     vec![
-        row("last second", [second.p50, second.p90, second.p99, second.max]),
-        row("so far     ", [at(50.0), at(90.0), at(99.0), all.max]),
+        row("last second", second.answered, [second.p50, second.p90, second.p99, second.max]),
+        row("so far     ", view.total.answered, [at(50.0), at(90.0), at(99.0), all.max]),
     ]
 }
 
@@ -203,5 +213,6 @@ fn replica_row(frame: &mut Frame<'_>, area: Rect, function: &Function, paint: Pa
         (None, Some((ago, decision))) => Span::raw(format!("{ago:.0}s ago {}", one_line(decision))),
         (None, None) => Span::styled("no decision yet", paint.dim()),
     };
+    let text = Span::styled(shortened(&text.content, words.width.into()), text.style);
     frame.render_widget(Paragraph::new(text), words);
 }

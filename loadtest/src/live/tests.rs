@@ -25,7 +25,7 @@ fn view() -> View {
         elapsed: Duration::from_millis(12_400),
         end: Some(Duration::from_secs(40)),
         calls: None,
-        offered: Some(200.0),
+        open: true,
         seconds: (0..12).map(second).collect(),
         total,
         ended: false,
@@ -107,6 +107,31 @@ fn a_line_says_the_same_in_words() {
     );
     let ended = View { ended: true, ..view() };
     assert!(ended.line().starts_with("   12s  load ended  sleep.openfaas-fn: 4 of 8 ready"));
+}
+
+#[test]
+fn what_was_offered_is_of_the_second_that_is_told() {
+    let mut quiet = view();
+    let second = quiet.seconds.last_mut().expect("some");
+    *second = Second { at: 11, due: 7, sent: 7, ..Second::default() };
+    assert!(
+        quiet.line().starts_with(
+            "   12s  offered 7/s  sent 7/s  answered 0/s  errors 5  p50 -  p99 -  sleep"
+        )
+    );
+    let rows = picture(&quiet, 80, 24);
+    assert_eq!(rows[3], "offered 7/s   sent 7/s   answered 0/s   errors 5   calls 2345");
+    assert_eq!(rows[4], "last second   p50       -   p90       -   p99       -   max       -");
+    quiet.open = false;
+    assert!(quiet.line().starts_with("   12s  sent 7/s"), "a closed loop offers nothing");
+}
+
+#[test]
+fn what_is_cut_off_shows() {
+    let rows = picture(&view(), 40, 24);
+    assert_eq!(rows[0], "tidegate load  steps:0/s@10s,200/s@30s …");
+    assert_eq!(rows[21], "│2s ago 4 → 8: 40 calls ask for 8      │");
+    assert_eq!(picture(&view(), 30, 24)[21], "│2s ago 4 → 8: 40 calls ask …│");
 }
 
 #[test]

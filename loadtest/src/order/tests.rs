@@ -189,11 +189,47 @@ fn bad_files_and_profiles_are_one_sentence() {
         (format!("--replay {path} http://127.0.0.1:1/"), "--replay: "),
         ("-D /nonexistent URL".to_owned(), "-D: cannot read the body"),
         ("--expect p98<1s URL".to_owned(), "--expect: \"p98\" is not measured"),
-        ("ftp://x".to_owned(), "\"ftp://x\" is not an address"),
+        ("ftp://x".to_owned(), "only http:// and https:// are called, not ftp://"),
         ("-n 5".to_owned(), "nobody to call"),
     ];
     for (line, part) in cases {
         let error = order(&line.replace("URL", URL)).expect_err(&line);
         assert!(error.contains(part) && !error.contains('\n'), "{line}: {error}");
     }
+}
+
+#[test]
+fn http2_is_for_https_as_in_hey() {
+    let order = good(&format!("-h2 {URL}"));
+    assert_eq!(
+        order.notes,
+        ["-h2 needs https://, as in hey: http://127.0.0.1:1/ is called with HTTP/1.1"]
+    );
+    assert!(good("-h2 https://127.0.0.1:1/").notes.is_empty());
+}
+
+#[test]
+fn watching_needs_a_gateway() {
+    let error = order(&format!("--watch-after 5s {URL}")).expect_err("no gateway");
+    assert_eq!(error, "--watch-after watches replicas at a gateway; add --gateway URL");
+}
+
+#[test]
+fn a_rate_is_not_a_profile() {
+    let cases = [
+        ("-5/s", "\"-5/s\" is not a rate such as 200/s"),
+        ("fast", "\"fast\" is not a rate such as 200/s"),
+        ("5/x", "\"5/x\" is not a rate such as 200/s"),
+        ("ramp:1/s..2/s@3s", "is a profile; give it to --profile"),
+        ("0", "never asks for a call"),
+    ];
+    for (rate, part) in cases {
+        let error = order(&format!("--rate {rate} {URL}")).expect_err(rate);
+        assert!(error.starts_with("--rate: ") && error.contains(part), "{rate}: {error}");
+    }
+}
+
+#[test]
+fn an_expectation_that_says_nothing_is_refused() {
+    assert!(order(&format!("--expect= {URL}")).expect_err("empty").contains("compares nothing"));
 }

@@ -110,7 +110,8 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, BadProfile> {
         let bad = || BadProfile::Rate(short(text));
-        let (count, per) = text.trim().split_once('/').ok_or_else(bad)?;
+        // A bare number is a second's, as in `--rate 200`.
+        let (count, per) = text.trim().split_once('/').unwrap_or((text.trim(), "s"));
         let per = match per {
             "s" => Per::Second,
             "m" | "min" => Per::Minute,

@@ -197,7 +197,9 @@ fn targets(html: &mut String, results: &Results) {
 }
 
 fn how(html: &mut String, results: &Results, about: &About) {
-    html.push_str("<section><h2>How it was run</h2><div class=\"wide\"><table>\n<tbody>\n");
+    html.push_str(
+        "<section><h2>How it was run</h2><div class=\"wide\"><table class=\"facts\">\n<tbody>\n",
+    );
     let mut row = |name: &str, text: &str| {
         let _ = writeln!(html, "<tr><th>{name}</th><td>{}</td></tr>", escape(text));
     };

@@ -53,6 +53,10 @@ fn latencies(text: &mut String, results: &Results) {
 
 fn kept(text: &mut String, schedule: &Schedule) {
     let share = |count: u64| format!("{:.2} %", count as f64 * 100.0 / schedule.due.max(1) as f64);
+    let due = match schedule.due {
+        1 => "the one call that was due was sent".to_owned(),
+        due => format!("all {due} calls that were due were sent"),
+    };
     let missing = schedule.due.saturating_sub(schedule.sent);
     let error = &schedule.error;
     let p99 = error
@@ -62,7 +66,7 @@ fn kept(text: &mut String, schedule: &Schedule) {
         .map_or(0.0, |(_, seconds)| *seconds);
     text.push_str("Schedule:\n");
     if missing == 0 && schedule.late == 0 {
-        let _ = writeln!(text, "  kept: all {} calls that were due were sent", schedule.due);
+        let _ = writeln!(text, "  kept: {due}");
     } else if missing > 0 {
         let _ = writeln!(
             text,
@@ -72,13 +76,13 @@ fn kept(text: &mut String, schedule: &Schedule) {
             share(missing)
         );
     } else {
-        let _ = writeln!(text, "  all {} calls that were due were sent", schedule.due);
+        let _ = writeln!(text, "  {due}");
     }
     if schedule.late > 0 {
         let _ = writeln!(
             text,
-            "  {} calls ({}) were sent more than 1 ms late because this machine was late",
-            schedule.late,
+            "  {} ({}) sent more than 1 ms late because this machine was late",
+            calls(schedule.late),
             share(schedule.late)
         );
     }
@@ -91,12 +95,16 @@ fn kept(text: &mut String, schedule: &Schedule) {
     if schedule.waited > 0 {
         let _ = writeln!(
             text,
-            "  {} calls ({}) waited because all connections were in use (-c); corrected latency counts the wait",
-            schedule.waited,
+            "  {} ({}) waited because all connections were in use (-c); corrected latency counts the wait",
+            calls(schedule.waited),
             share(schedule.waited)
         );
     }
     text.push('\n');
+}
+
+fn calls(count: u64) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
 }
 
 fn targets(text: &mut String, results: &Results) {

@@ -143,7 +143,7 @@ Latency, corrected (from when a call was due; the sections above) and uncorrecte
 
 Schedule:
   NOT kept: 103 of 110 calls that were due were sent; 7 (6.36 %) are missing
-  5 calls (4.55 %) were sent more than 1 ms late because this machine was late
+  5 calls (4.55 %) sent more than 1 ms late because this machine was late
   sent after they were due: p99 2.00ms, at most 31.0ms
   9 calls (8.18 %) waited because all connections were in use (-c); corrected latency counts the wait
 
@@ -220,4 +220,28 @@ fn a_kept_schedule_says_so_in_a_line() {
     assert!(
         summary(&results).contains("Schedule:\n  kept: all 10 calls that were due were sent\n")
     );
+}
+
+#[test]
+fn one_call_is_not_several() {
+    let results = Results {
+        open_loop: true,
+        schedule: Some(Schedule { due: 1, sent: 1, late: 1, waited: 1, ..Schedule::default() }),
+        ..Results::default()
+    };
+    let text = summary(&results);
+    for line in [
+        "  the one call that was due was sent\n",
+        "  1 call (100.00 %) sent more than 1 ms late",
+        "  1 call (100.00 %) waited because",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_run_without_errors_ends_as_heys_does() {
+    let total = Tally { failures: [].into(), ..tally() };
+    let text = summary(&Results { elapsed: 1.0, total, ..Results::default() });
+    assert!(text.ends_with("  [500]\t10 responses\n\n\n\n"), "{text:?}");
 }

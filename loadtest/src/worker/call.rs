@@ -181,8 +181,10 @@ impl Lane {
         due: &Due,
         begun: Instant,
     ) -> Result<Whole, Failure> {
+        // As in hey, HTTP/2 is what both sides agree on in TLS; plain http stays as it is.
+        let http2 = self.shared.transport.http2 && self.origins.borrow()[target.origin].tls;
         // One greets while the others wait, or each would open a connection of its own.
-        let greeting = match self.shared.transport.http2 {
+        let mut greeting = match http2 {
             true => Some(self.greeting.lock().await),
             false => None,
         };
@@ -196,6 +198,8 @@ impl Lane {
             false => target.bytes.as_slice().into(),
         };
         if let Some(connection) = self.take_idle(target.origin, begun) {
+            // A server that speaks only HTTP/1.1: its calls are not to wait for each other.
+            greeting = None;
             match self.exchange_on(connection, target, &request, DialTimes::default(), begun).await
             {
                 // The server hung up on an idle connection just now: not its fault, nor the call's.
@@ -214,8 +218,7 @@ impl Lane {
         };
         let begun = now();
         self.recorder.borrow_mut().connected();
-        let plain = !origin.tls;
-        if self.shared.transport.http2 && (plain || stream.agreed_on_http2()) {
+        if http2 && stream.agreed_on_http2() {
             let sender = h2::greet(stream).await.map_err(Failure::Broken)?;
             let shared = Shared2 { sender, open: std::rc::Rc::default() };
             let mine = shared.again();

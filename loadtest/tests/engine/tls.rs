@@ -9,7 +9,8 @@ use tidegate_loadtest::{ConnectError, TlsError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::{ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto::ring};
 
 use super::*;
 
@@ -18,15 +19,23 @@ pub fn certificate(alpn: &[&[u8]]) -> (String, Arc<ServerConfig>) {
     let key = KeyPair::generate().unwrap();
     let certificate =
         CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+    (pem(certificate.der()), config(certificate.der(), &key, alpn))
+}
+
+fn config(
+    certificate: &CertificateDer<'static>,
+    key: &KeyPair,
+    alpn: &[&[u8]],
+) -> Arc<ServerConfig> {
     let secret = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], secret)
+        .with_single_cert(vec![certificate.clone()], secret)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    (pem(certificate.der()), Arc::new(config))
+    Arc::new(config)
 }
 
 fn pem(der: &[u8]) -> String {
@@ -102,6 +111,21 @@ async fn an_unknown_issuer_is_named_with_the_way_out() {
     assert!(matches!(error, RunError::Connect(ConnectError::NotTrusted { .. })), "{error}");
     let text = error.to_string();
     assert!(text.contains("--cacert") && text.contains("--insecure"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_self_made_authority_is_refused_in_words() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let own = params.self_signed(&key).unwrap();
+    let address = start(config(own.der(), &key, &[])).await;
+    let trusted = file(&pem(own.der()));
+    let mut plan = secure("localhost", address);
+    plan.transport.ca_file = Some(trusted.path().to_owned());
+    let text = outcome(&plan).await.unwrap_err().to_string();
+    assert!(text.contains("(self-signed as an authority"), "{text}");
+    assert!(!text.contains("Other"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

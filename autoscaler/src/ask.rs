@@ -2,11 +2,12 @@
 
 use tidegate_core::{Replicas, Target};
 
-use crate::by_target::{Rule, open};
+use crate::by_target::open;
 use crate::decide::{Look, decide, scale};
 use crate::decision::{Action, Ask, Decision, Hold, Reason};
 use crate::function::Function;
 use crate::rule::step;
+use crate::rules::{Sight, Wanted, known_for};
 use crate::zero;
 
 /// The step of an alert where the policy has none, in percent of the maximum.
@@ -59,16 +60,20 @@ fn resolved(look: &Look<'_>, function: &mut Function) -> Decision {
         return look.soon(Action::Stay(Hold::NoStep));
     }
     let bounds = function.policy.bounds;
-    let Target::Load { load, target, proportion } = function.policy.target else {
+    if matches!(function.policy.target, Target::Community { .. }) && !function.has_rules() {
         function.community.raised = false;
         return change(look, function, bounds.min(), Reason::AlertResolved);
-    };
-    let rule = Rule { load, target, proportion };
-    let known = look.load.is_some() && function.watched(look.now) >= look.config.stable_window;
-    let Some(wanted) = rule.wanted(look.config, function).filter(|_| known) else {
+    }
+    let wanted = Wanted::of(look.config, function, &Sight::of(look));
+    if let Some(hold) = wanted.unmeasured() {
+        return look.soon(Action::Stay(hold));
+    }
+    let known = look.load.is_some() && known_for(function, look.now) >= look.config.stable_window;
+    if !known || wanted.load_missing {
         return look.soon(Action::Stay(Hold::NoSamples));
-    };
-    let to = bounds.clamp(wanted.up.max(wanted.floor).max(open(look, function)));
+    }
+    let highest = wanted.highest();
+    let to = bounds.clamp(highest.up.max(highest.floor).max(open(look, function)));
     change(look, function, to.min(look.seen.desired), Reason::AlertResolved)
 }
 

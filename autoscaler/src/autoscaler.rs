@@ -14,6 +14,7 @@ use crate::explain::{self, Explanation};
 use crate::function::{Function, Last};
 use crate::habits;
 use crate::history::Record;
+use crate::measured::{CustomRule, Source};
 use crate::memory::LastDecision;
 use crate::why_not::{self, WhyNot};
 use crate::{Config, Memory};
@@ -94,6 +95,42 @@ impl Autoscaler {
         }
     }
 
+    /// The named rules of a function; replaces the earlier ones. Call after `insert`; cheap when nothing
+    /// changed. A function without a target follows its rules alone, not the one of the community edition.
+    pub fn set_rules(&mut self, function: &FunctionId, rules: Vec<CustomRule>) {
+        if let Some(function) = self.functions.get_mut(function) {
+            function.set_rules(rules);
+        }
+    }
+
+    /// A value was measured now, or could not be, and why: then the count is held and says so. A value that
+    /// nobody wants, that comes late or sooner than its rule allows counts for nothing.
+    pub fn measured(
+        &mut self,
+        now: Moment,
+        function: &FunctionId,
+        source: &Source,
+        value: Result<f64, String>,
+    ) {
+        let measures = self.functions.get_mut(function).and_then(|known| known.measures.as_mut());
+        if let Some(measure) = measures.and_then(|measures| measures.get_mut(source)) {
+            measure.take(now, self.config.stable_window, value);
+        }
+    }
+
+    /// What somebody must measure for the function beyond the load: nothing for most, and nothing while it
+    /// is at zero or where load never changes its count.
+    pub fn wanted(&self, function: &FunctionId) -> Vec<Source> {
+        let Some(function) = self.functions.get(function) else { return Vec::new() };
+        let at_zero = function.last.is_some_and(|last| last.desired.is_zero());
+        match &function.measures {
+            Some(measures) if !at_zero && !function.policy.bounds.is_static() => {
+                measures.iter().map(|measure| measure.source.clone()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What all functions share about idleness, worth knowing after a restart.
     pub fn common(&self) -> CommonRecord {
         self.config.common.record()
@@ -162,20 +199,21 @@ impl Autoscaler {
 fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &Action) {
     let seen = look.seen;
     let record = |to, reason| Record { at: look.now, from: seen.desired, to, reason };
-    let (desired, hold) = match *action {
+    let (desired, hold) = match action {
         Action::Stay(hold) => {
             // An operator finds his ask in the record even when it was done already.
             if let (Hold::AsAsked, Some(Ask::Operator(asked))) = (hold, asked) {
                 let reason = Reason::Operator { asked, given: seen.desired };
-                function.history.note(&record(seen.desired, reason));
+                function.note(&record(seen.desired, reason));
             }
-            (seen.desired, Some(hold))
+            (seen.desired, Some(hold.clone()))
         }
         Action::Scale { to, reason, .. } => {
-            function.history.note(&record(to, reason));
-            (to, None)
+            function.note(&record(*to, reason.clone()));
+            (*to, None)
         }
     };
+    function.hold = hold;
     let known: Option<Load> = function.last.and_then(|last| last.load);
     let known_at = function.last.and_then(|last| last.known_at);
     function.last = Some(Last {
@@ -188,12 +226,11 @@ fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &A
         draining: seen.draining,
         frozen: seen.frozen,
         replica_limit: seen.replica_limit,
-        hold,
     });
 }
 
 fn last_decision(now: Moment, function: &Function) -> Option<LastDecision> {
-    let Some(record) = function.history.last() else {
+    let Some(record) = function.last_record() else {
         let (restored, earlier) = function.earlier.as_deref()?;
         let age_millis = earlier.age_millis + now.since(*restored).as_secs() * 1000;
         return Some(LastDecision { age_millis, ..earlier.clone() });

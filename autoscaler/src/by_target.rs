@@ -12,93 +12,82 @@ use tidegate_core::{Decimal, LoadType, Moment, Replicas, Target};
 use crate::config::Settings;
 use crate::decide::{Look, raise, scale};
 use crate::decision::{Action, Hold, Reason};
-use crate::function::{Averages, Function};
+use crate::function::Function;
+use crate::measured::Source;
 use crate::rule::{replicas_for, replicas_to_hold};
+use crate::rules::{FAST_SHARE, Rule, Sight, Wanted, known_for};
 use crate::window::Fraction;
 
-/// The share of the fast average, and of the calls of one moment, that may scale up, in percent. A tenth
-/// less, so that noise about a boundary does not: what is really there the stable average tells in full.
-const FAST_SHARE: u32 = 90;
-
-/// What one replica should carry.
-#[derive(Copy, Clone, Debug)]
-pub struct Rule {
-    pub load: LoadType,
-    pub target: Decimal,
-    pub proportion: Decimal,
-}
-
-/// What the averages ask for, before the bounds.
-#[derive(Copy, Clone, Debug)]
-pub struct Wanted {
-    pub stable: Fraction,
-    pub fast: Fraction,
-    /// To this many at once.
-    pub up: Replicas,
-    /// No fewer than this many for the next while. By the last second, so that the end of a surge is one
-    /// step down; what it has more than the fast average counts up to the tolerance only.
-    pub floor: Replicas,
-    /// No fewer than this many where that was wanted lately.
-    pub hover: Replicas,
-}
-
-impl Rule {
-    /// The rule of a function with a target.
-    pub fn of(target: &Target) -> Option<Self> {
-        match *target {
-            Target::Community { .. } => None,
-            Target::Load { load, target, proportion } => Some(Self { load, target, proportion }),
-        }
-    }
-
-    /// `ceil(load / (target × proportion))`.
-    pub fn replicas_for(&self, load: Fraction) -> Replicas {
-        replicas_for(load, self.target, self.proportion)
-    }
-
-    /// What is measured and what it asks for; nothing before there are two readings.
-    pub fn wanted(&self, config: &Settings, function: &Function) -> Option<Wanted> {
-        let Averages { stable, fast, lately } = function.averages(config, self.load)?;
-        let by_stable = self.replicas_for(stable);
-        let up = by_stable.max(self.replicas_for(fast.percent(FAST_SHARE)));
-        let tolerated = 100 + u32::from(function.policy.pace.tolerance);
-        let most = fast.percent(tolerated);
-        let floor = self.replicas_for(if lately.is_below(most) { lately } else { most });
-        let hover = self.replicas_for(stable.percent(tolerated));
-        let [up, floor, hover] = [up, floor, hover].map(|count| function.activated(count));
-        Some(Wanted { stable, fast, up, floor, hover })
-    }
-}
-
-/// Follows the averages up and down, and what the calls of this moment ask for up.
-pub fn decide(look: &Look<'_>, function: &mut Function, rule: Rule) -> Action {
+/// Follows the rules up and down, and what the calls of this moment ask for up.
+pub fn decide(look: &Look<'_>, function: &mut Function) -> Action {
     let (bounds, desired, demand) = (function.policy.bounds, look.seen.desired, look.demand());
     let asked = asked_at_once(look, function, demand).unwrap_or(Replicas::ZERO);
-    let wanted = rule.wanted(look.config, function);
+    let wanted = Wanted::of(look.config, function, &Sight::of(look));
     // What would have raised a lower count holds a higher one.
-    let wish = wanted.map_or(asked, |wanted| wanted.floor.max(asked));
+    let wish = wanted.highest().floor.max(asked);
     let hold = function.hold(look.config);
     function.wishes.note(look.now, bounds.clamp(wish), hold);
-    let averages = rule.load != LoadType::Capacity || is_due(look, function, UP_EVERY);
-    let up = wanted.filter(|_| averages).map_or(Replicas::ZERO, |wanted| wanted.up);
+    let (up, by) = at_once(look, function, &wanted);
     let burst = asked > up && asked > there(look);
     let most = if burst { asked } else { up };
     let to = bounds.clamp(most);
     if to > desired {
-        let reason = match burst {
-            true => Reason::Burst { demand, wanted: asked },
-            false => Reason::LoadAboveTarget { wanted: up },
+        let reason = match (burst, by) {
+            (true, _) => Reason::Burst { demand, wanted: asked },
+            (false, None) => Reason::LoadAboveTarget { wanted: up },
+            (false, Some(source)) => Reason::Above { source, wanted: up },
         };
-        return raise(look, function, to, reason);
+        return raise_by(look, function, to, reason);
     }
-    // One reading says nothing about a rate.
-    let Some(wanted) = wanted else { return Action::Stay(learning(look, function, desired)) };
-    let most = most.max(wanted.up);
-    if bounds.clamp(most) < desired {
-        return lower(look, function, &wanted);
+    rest(look, function, &wanted, most)
+}
+
+/// What may scale up now, and whose answer that is when it is not the load's.
+fn at_once(look: &Look<'_>, function: &Function, wanted: &Wanted) -> (Replicas, Option<Source>) {
+    let capacity =
+        Rule::of(&function.policy.target).is_some_and(|rule| rule.load == LoadType::Capacity);
+    let due = !capacity || is_due(look, function, UP_EVERY);
+    let load = wanted.load.filter(|_| due).map_or(Replicas::ZERO, |answer| answer.up);
+    match &wanted.measured {
+        Some((answer, by)) if wanted.load.is_none() || answer.up > load => {
+            (answer.up, Some(by.clone()))
+        }
+        _ => (load, None),
     }
+}
+
+/// A higher count; latency learns from it what was too much.
+fn raise_by(look: &Look<'_>, function: &mut Function, to: Replicas, reason: Reason) -> Action {
+    let by_latency = matches!(reason, Reason::Above { source: Source::Latency, .. });
+    let action = raise(look, function, to, reason);
+    if by_latency && matches!(action, Action::Scale { .. }) {
+        let rate = function.call_rate(look.config).as_f64();
+        if let Some(measures) = function.measures.as_mut() {
+            measures.latency.stepped(&Sight::of(look), rate);
+        }
+    }
+    action
+}
+
+/// Not more than there is: what holds the count, or the way down.
+fn rest(look: &Look<'_>, function: &Function, wanted: &Wanted, most: Replicas) -> Action {
+    let (bounds, desired) = (function.policy.bounds, look.seen.desired);
+    let most = most.max(wanted.highest().up);
     if most > bounds.max() {
         return Action::Stay(Hold::AtMax { wanted: most });
+    }
+    if let Some(hold) = wanted.unmeasured() {
+        return Action::Stay(hold);
+    }
+    if look.load.is_none() {
+        return Action::Stay(Hold::NoSamples);
+    }
+    // One reading says nothing about a rate.
+    if wanted.load_missing {
+        return Action::Stay(learning(look, function, desired));
+    }
+    if bounds.clamp(most) < desired {
+        return lower(look, function, wanted);
     }
     // A little more waits for its step.
     Action::Stay(Hold::AtTarget)
@@ -112,17 +101,24 @@ fn there(look: &Look<'_>) -> Replicas {
 /// Less is wanted than there is.
 fn lower(look: &Look<'_>, function: &Function, wanted: &Wanted) -> Action {
     let desired = look.seen.desired;
-    let to = function.policy.bounds.clamp(wanted.up);
-    if function.watched(look.now) < look.config.stable_window {
+    let highest = wanted.highest();
+    let to = function.policy.bounds.clamp(highest.up);
+    if known_for(function, look.now) < look.config.stable_window {
         return Action::Stay(learning(look, function, to));
     }
     let open = open(look, function);
     let settling = held(look.config, function, look.now, to).max(open).min(desired);
     let hovering = function.wishes.hovering(look.now).map_or(to, |(count, _)| count);
     let least = function.policy.pace.down_rate.map_or(to, |rate| rate.down(look.seen.ready));
-    let held = settling.max(hovering.min(wanted.hover)).max(least).min(desired);
+    let held = settling.max(hovering.min(highest.hover)).max(least).min(desired);
     if held < desired && is_due(look, function, DOWN_EVERY) {
-        return scale(held, Reason::LoadBelowTarget { wanted: wanted.up });
+        return scale(
+            held,
+            match wanted.by() {
+                None => Reason::LoadBelowTarget { wanted: highest.up },
+                Some(source) => Reason::Below { source: source.clone(), wanted: highest.up },
+            },
+        );
     }
     Action::Stay(match settling < desired && held == desired {
         true => Hold::Hovering { wanted: to, held, tolerance: function.policy.pace.tolerance },
@@ -164,9 +160,10 @@ pub fn burst(look: &Look<'_>, function: &mut Function) -> Option<Action> {
 /// What `demand` calls ask for at once.
 ///
 /// At the target itself, not at its share, or as much as a fast average of so many would: what noise adds
-/// to a load that the averages know does not ask for more.
+/// to a load that the averages know does not ask for more. Who scales by the queue lets calls wait.
 fn asked_at_once(look: &Look<'_>, function: &Function, demand: u64) -> Option<Replicas> {
     let by_target = match function.policy.target {
+        Target::Load { load: LoadType::Queue, .. } => return None,
         Target::Load { load: LoadType::Capacity, target, proportion } => {
             let load = Fraction::whole(demand);
             let whole = replicas_for(load, target, Decimal::whole(1));
@@ -183,16 +180,26 @@ pub fn by_limit(limit: Option<u32>, demand: u64) -> Option<Replicas> {
     limit.map(|limit| replicas_to_hold(demand, limit))
 }
 
-/// What `demand` calls at this moment ask for, where that can be said.
-pub fn asked_by_calls(look: &Look<'_>, function: &Function, demand: u64) -> Option<Replicas> {
-    let by_target = match function.policy.target {
+/// What calls in flight and calls that wait ask for at this moment, where that can be said.
+pub fn asked_by_calls(
+    function: &Function,
+    limit: Option<u32>,
+    in_flight: u64,
+    waiting: u64,
+) -> Option<Replicas> {
+    let demand = in_flight.saturating_add(waiting);
+    let asked = match function.policy.target {
         Target::Load { load: LoadType::Capacity, target, proportion } => {
-            Some(replicas_for(Fraction::whole(demand), target, proportion))
+            let by_target = replicas_for(Fraction::whole(demand), target, proportion);
+            Some(by_target).max(by_limit(limit, demand))
         }
-        _ => None,
+        Target::Load { load: LoadType::Queue, target, proportion } => {
+            let by_target = replicas_for(Fraction::whole(waiting), target, proportion);
+            Some(by_target).max(by_limit(limit, in_flight))
+        }
+        _ => by_limit(limit, demand),
     };
-    let asked = by_target.max(by_limit(look.seen.replica_limit, demand))?;
-    Some(function.activated(asked))
+    asked.map(|asked| function.activated(asked))
 }
 
 /// `to`, or the highest wish that still holds.
@@ -203,20 +210,13 @@ pub fn held(config: &Settings, function: &Function, now: Moment, to: Replicas) -
 
 /// What the open calls ask for: below it the next arrival would find all full again.
 pub fn open(look: &Look<'_>, function: &Function) -> Replicas {
-    let asked = asked_by_calls(look, function, look.demand()).unwrap_or(Replicas::ZERO);
-    asked.min(function.policy.bounds.max())
+    let (in_flight, waiting) = look.load.map_or((0, 0), |load| (load.in_flight, load.waiting));
+    let asked = asked_by_calls(function, look.seen.replica_limit, in_flight, waiting);
+    asked.unwrap_or(Replicas::ZERO).min(function.policy.bounds.max())
 }
 
-/// What is measured, in words.
-pub fn unit(load: LoadType) -> &'static str {
-    match load {
-        LoadType::Rps => "calls/s",
-        LoadType::Capacity => "in flight",
-    }
-}
-
-/// The load has not been seen for long enough.
+/// What the rules need has not been seen for long enough.
 pub fn learning(look: &Look<'_>, function: &Function, wanted: Replicas) -> Hold {
-    let (watched, window) = (function.watched(look.now), look.config.stable_window);
+    let (watched, window) = (known_for(function, look.now), look.config.stable_window);
     Hold::Learning { wanted, watched, window }
 }

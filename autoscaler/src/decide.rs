@@ -102,7 +102,11 @@ fn by_load(look: &Look<'_>, function: &mut Function) -> Action {
         return scale(bounds.min(), Reason::BelowMin);
     }
     if look.load.is_none() {
-        return Action::Stay(Hold::NoSamples);
+        // What is measured elsewhere may still ask for more.
+        return match function.measures {
+            Some(_) => by_target::decide(look, function),
+            None => Action::Stay(Hold::NoSamples),
+        };
     }
     if desired > bounds.max() {
         return scale(bounds.max(), Reason::AboveMax);
@@ -111,12 +115,9 @@ fn by_load(look: &Look<'_>, function: &mut Function) -> Action {
         return initial(look, function, first);
     }
     match function.policy.target {
-        Target::Community { factor } => by_target::burst(look, function)
+        Target::Community { factor } if !function.has_rules() => by_target::burst(look, function)
             .unwrap_or_else(|| community::decide(look, function, factor)),
-        Target::Load { load, target, proportion } => {
-            let rule = by_target::Rule { load, target, proportion };
-            by_target::decide(look, function, rule)
-        }
+        _ => by_target::decide(look, function),
     }
 }
 
@@ -156,6 +157,10 @@ fn is_active(look: &Look<'_>, function: &Function, action: &Action) -> bool {
     let bounds = function.policy.bounds;
     if bounds.is_static() {
         return false;
+    }
+    // Nobody else says when what is measured asks for more.
+    if function.measures.is_some() {
+        return true;
     }
     let held = matches!(
         action,

@@ -1,9 +1,12 @@
 //! What the autoscaler answers, and why.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{Moment, Replicas, format_duration};
+
+use crate::measured::{Source, Trouble};
 
 /// What to do now, and when to ask again.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +57,14 @@ pub enum Ask {
 }
 
 /// Why the count stays.
-#[derive(Copy, Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Hold {
     /// The load asks for what there is.
     AtTarget,
     /// The load is missing; it never scales down.
     NoSamples,
+    /// What a rule needs could not be measured; that never scales down.
+    Unmeasured(Arc<Unmeasured>),
     /// Minimum and maximum are the same.
     Static,
     /// At zero, and nobody calls.
@@ -126,8 +131,17 @@ pub enum Hold {
     AsAsked,
 }
 
+/// A value that is measured elsewhere is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmeasured {
+    /// Which.
+    pub source: Source,
+    /// Why not.
+    pub trouble: Trouble,
+}
+
 /// Why the count changes.
-#[derive(Copy, Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
     /// The load asks for more.
     LoadAboveTarget {
@@ -144,6 +158,20 @@ pub enum Reason {
     /// The load asks for less.
     LoadBelowTarget {
         /// What the formula says, before the bounds.
+        wanted: Replicas,
+    },
+    /// What is measured elsewhere asks for more.
+    Above {
+        /// Who asks for the most.
+        source: Source,
+        /// For so many, before the bounds.
+        wanted: Replicas,
+    },
+    /// What is measured elsewhere asks for less.
+    Below {
+        /// Who asks for the most.
+        source: Source,
+        /// For so many, before the bounds.
         wanted: Replicas,
     },
     /// More than five calls a second, and no target.
@@ -205,6 +233,7 @@ impl Hold {
         match self {
             Self::AtTarget => "at_target",
             Self::NoSamples => "no_samples",
+            Self::Unmeasured(_) => "not_measured",
             Self::Static => "static",
             Self::AtZero => "at_zero",
             Self::Learning { .. } => "learning",
@@ -229,6 +258,8 @@ impl Reason {
             Self::LoadAboveTarget { .. } => "load_above_target",
             Self::Burst { .. } => "burst",
             Self::LoadBelowTarget { .. } => "load_below_target",
+            Self::Above { source, .. } => source.above(),
+            Self::Below { source, .. } => source.below(),
             Self::Busy { .. } => "busy",
             Self::Calm => "calm",
             Self::Woken { .. } => "woken",
@@ -267,6 +298,10 @@ impl fmt::Display for Hold {
         match self {
             Self::AtTarget => f.write_str("the load asks for what there is"),
             Self::NoSamples => f.write_str("the load is not known; that never scales down"),
+            Self::Unmeasured(missing) => {
+                let Unmeasured { source, trouble } = &**missing;
+                write!(f, "{source} {trouble}; that never scales down")
+            }
             Self::Static => f.write_str("minimum and maximum are the same"),
             Self::AtZero => f.write_str("at zero, and nobody calls"),
             Self::Learning { wanted, watched, window } => {
@@ -312,6 +347,8 @@ impl fmt::Display for Reason {
                 write!(f, "{demand} calls found all replicas full and ask for {wanted}")
             }
             Self::LoadBelowTarget { wanted } => write!(f, "the load asks for only {wanted}"),
+            Self::Above { source, wanted } => write!(f, "{source} asks for {wanted}"),
+            Self::Below { source, wanted } => write!(f, "{source} asks for only {wanted}"),
             Self::Busy { rate_millis } => {
                 let rate = *rate_millis as f64 / 1000.0;
                 write!(f, "{rate:.1} calls a second are more than 5")

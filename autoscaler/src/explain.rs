@@ -6,15 +6,17 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_core::{FunctionId, Moment, Replicas, Target, format_duration};
+use tidegate_core::{FunctionId, LoadType, Moment, Replicas, Target, format_duration};
 use tidegate_idler::Idleness;
 
-use crate::by_target::{Rule, Wanted, unit};
 use crate::config::Settings;
 use crate::decision::seconds as span_text;
+use crate::formula::{Average, MeasuredValue, averages, formula, measured, target_text};
 use crate::function::{Function, Last};
 use crate::habits::{Habit, habit, least};
 use crate::history::Record;
+use crate::measured::{Measure, Source};
+use crate::rules::{Sight, Wanted, known_for};
 use crate::zero::{idleness_told, warm};
 
 /// Everything that led to the count. Spans in seconds.
@@ -44,7 +46,9 @@ pub struct Explanation {
     pub rule: String,
     /// What was measured.
     pub averages: Vec<Average>,
-    /// The formula with its numbers, when there is a target and a load.
+    /// What is measured elsewhere, by the label `type` and by named rules.
+    pub measured: Vec<MeasuredValue>,
+    /// The formula of each rule with its numbers, when there is a target and a load.
     pub formula: Vec<String>,
     /// What bounds the count now, in the order in which it does.
     pub bounds: Vec<String>,
@@ -69,7 +73,7 @@ pub struct Explanation {
 /// How the function wants to be scaled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Policy {
-    /// `rps`, `capacity`, or `community` without a target.
+    /// The word of the label `type`; without a target `community`, or `rules` where named rules scale it.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// Load one replica should carry, as it was written.
@@ -84,19 +88,6 @@ pub struct Policy {
     pub zero_after_seconds: Option<f64>,
     /// Time frozen at zero before replicas are removed.
     pub warm_seconds: Option<f64>,
-}
-
-/// One measured average.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Average {
-    /// Which window.
-    pub window: &'static str,
-    /// Over how long.
-    pub seconds: f64,
-    /// How much.
-    pub value: f64,
-    /// Of what.
-    pub unit: &'static str,
 }
 
 /// A decision of the past.
@@ -142,8 +133,9 @@ pub(crate) fn explain(
         max: bounds.max(),
         policy: policy(config, function),
         rule: rule(function),
-        averages: averages(config, function),
-        formula: formula(config, function),
+        averages: averages(config, function, &last),
+        measured: measured(config, now, function, &last),
+        formula: formula(config, now, function, &last),
         bounds: limits(config, now, function, &last),
         idle: idle_text(config, now, function, &last, idleness),
         habit: habit(config, now, function, last.fresh_load()),
@@ -166,15 +158,14 @@ const NOTHING: Last = Last {
     draining: Replicas::ZERO,
     frozen: Replicas::ZERO,
     replica_limit: None,
-    hold: None,
 };
 
 fn decision(function: &Function, last: &Last) -> String {
     let max = function.policy.bounds.max();
-    if let Some(hold) = last.hold {
+    if let Some(hold) = &function.hold {
         return format!("stays at {}: {hold}", last.desired);
     }
-    match function.history.last() {
+    match function.last_record() {
         Some(record) => {
             format!("goes from {} to {}: {}", record.from, record.to, why(&record, max))
         }
@@ -185,9 +176,11 @@ fn decision(function: &Function, last: &Last) -> String {
 fn policy(config: &Settings, function: &Function) -> Policy {
     let zero = function.policy.zero;
     let (kind, target, proportion, factor) = match &function.policy.target {
+        Target::Community { .. } if function.has_rules() => ("rules", None, None, None),
         Target::Community { factor } => ("community", None, None, Some(*factor)),
         Target::Load { load, target, proportion } => {
-            (load.label(), Some(target.to_string()), Some(proportion.to_string()), None)
+            let target = target_text(*load, *target);
+            (load.label(), Some(target), Some(proportion.to_string()), None)
         }
     };
     Policy {
@@ -202,62 +195,36 @@ fn policy(config: &Settings, function: &Function) -> Policy {
 }
 
 fn rule(function: &Function) -> String {
-    match &function.policy.target {
+    let own = match &function.policy.target {
         _ if function.policy.bounds.is_static() => {
-            "static: load never changes the count".to_owned()
+            return "static: load never changes the count".to_owned();
         }
-        Target::Community { factor } => {
-            format!(
-                "more than 5 calls/s step up by {factor} % of the maximum, less bring the minimum back"
-            )
-        }
+        Target::Community { .. } if function.has_rules() => None,
+        Target::Community { factor } => Some(format!(
+            "more than 5 calls/s step up by {factor} % of the maximum, less bring the minimum back"
+        )),
         Target::Load { load, target, proportion } => {
-            format!("{} target {target} × proportion {proportion} for each replica", load.label())
+            let (word, target) = (load.label(), target_text(*load, *target));
+            let each = if matches!(load, LoadType::Latency(_)) { "" } else { " for each replica" };
+            Some(format!("{word} target {target} × proportion {proportion}{each}"))
         }
-    }
-}
-
-/// The rule of a function with a target, and what it wants now.
-fn wanted(config: &Settings, function: &Function) -> Option<(Rule, Wanted)> {
-    let rule = Rule::of(&function.policy.target)?;
-    Some((rule, rule.wanted(config, function)?))
-}
-
-fn averages(config: &Settings, function: &Function) -> Vec<Average> {
-    let average =
-        |window, span, value, unit| Average { window, seconds: seconds(span), value, unit };
-    if let Some((rule, wanted)) = wanted(config, function) {
-        let unit = unit(rule.load);
-        return vec![
-            average("stable", config.stable_window, wanted.stable.as_f64(), unit),
-            average("fast", config.fast_window, wanted.fast.as_f64(), unit),
-        ];
-    }
-    let rate = function.busy_rate(config).as_f64();
-    let community = matches!(function.policy.target, Target::Community { .. });
-    let busy = average("busy", crate::rule::BUSY_SPAN, rate, "calls/s");
-    if community { vec![busy] } else { Vec::new() }
-}
-
-pub(crate) fn formula(config: &Settings, function: &Function) -> Vec<String> {
-    let Some((rule, wanted)) = wanted(config, function) else { return Vec::new() };
-    let line = |name: &str, span: Duration, value| {
-        let Rule { load, target, proportion } = rule;
-        let count = rule.replicas_for(value);
-        let (span, unit, value) = (format_duration(span), unit(load), value.as_f64());
-        format!("{name} over {span}: ceil({value:.3} {unit} / ({target} × {proportion})) = {count}")
     };
-    vec![
-        line("stable average", config.stable_window, wanted.stable),
-        line("fast average", config.fast_window, wanted.fast),
-    ]
+    let rules = function.measures.iter().flat_map(|measures| measures.iter());
+    let named = rules.filter(|measure| matches!(measure.source, Source::Rule(_))).map(|measure| {
+        let Measure { source, target, proportion, .. } = measure;
+        format!("{source} target {target} × proportion {proportion} for each replica")
+    });
+    let all: Vec<String> = own.into_iter().chain(named).collect();
+    let highest = if all.len() > 1 { "the highest of: " } else { "" };
+    format!("{highest}{}", all.join("; "))
 }
 
 /// Minimum and maximum, then whatever holds the count at this moment.
 fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> Vec<String> {
     let bounds = function.policy.bounds;
     let mut lines = Vec::new();
-    let wanted = wanted(config, function).map(|(_, wanted)| wanted.up);
+    let all = Wanted::of(config, function, &Sight::last(now, last));
+    let wanted = all.is_known().then(|| all.highest().up);
     lines.push(match wanted {
         Some(count) if count > bounds.max() => {
             format!("{count} wanted, the maximum {} binds", bounds.max())
@@ -287,7 +254,7 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
         ),
         None => format!("down only to the highest wish of the last {}", format_duration(hold)),
     });
-    lines.extend(hovering(config, now, function));
+    lines.extend(hovering(now, function, &all));
     let pace = &function.policy.pace;
     if let Some(rate) = pace.up_rate {
         lines.push(format!("at once no more than {} times {rate}, what is ready", last.ready));
@@ -295,7 +262,10 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
     if let Some(rate) = pace.down_rate {
         lines.push(format!("at once no fewer than {} divided by {rate}", last.ready));
     }
-    let watched = function.watched(now);
+    if let Some(hold) = all.unmeasured() {
+        lines.push(hold.to_string());
+    }
+    let watched = known_for(function, now);
     if watched < config.stable_window && !last.desired.is_zero() {
         let (watched, window) = (span_text(watched), span_text(config.stable_window));
         lines.push(format!("not down before the load was seen for {window}; it was for {watched}"));
@@ -311,8 +281,8 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
 }
 
 /// What a load that hovers about a boundary keeps.
-fn hovering(config: &Settings, now: Moment, function: &Function) -> Option<String> {
-    let (_, wanted) = wanted(config, function)?;
+fn hovering(now: Moment, function: &Function, wanted: &Wanted) -> Option<String> {
+    let wanted = wanted.is_known().then(|| wanted.highest())?;
     let (count, age) = function.wishes.hovering(now)?;
     let kept = count.min(wanted.hover);
     let tolerance = function.policy.pace.tolerance;
@@ -371,19 +341,21 @@ fn history(now: Moment, function: &Function) -> Vec<Past> {
         reason: earlier.reason.clone().into(),
         why: earlier.why.clone(),
     });
-    earlier.into_iter().chain(function.history.iter().map(past)).collect()
+    earlier.into_iter().chain(function.records().map(past)).collect()
 }
 
 /// The reason, and what the bounds or a hold made of it.
 fn why(record: &Record, max: Replicas) -> String {
-    use crate::decision::Reason::{Burst, LoadAboveTarget, LoadBelowTarget};
+    use crate::decision::Reason::{Above, Below, Burst, LoadAboveTarget, LoadBelowTarget};
     let (to, reason) = (record.to, &record.reason);
     match *reason {
-        LoadAboveTarget { wanted } | Burst { wanted, .. } if to < wanted => {
+        LoadAboveTarget { wanted } | Burst { wanted, .. } | Above { wanted, .. } if to < wanted => {
             let bound = if to == max { "the maximum" } else { "what up-rate allows" };
             format!("{reason}; {to} is {bound}")
         }
-        LoadBelowTarget { wanted } if to > wanted => format!("{reason}; {to} is held"),
+        LoadBelowTarget { wanted } | Below { wanted, .. } if to > wanted => {
+            format!("{reason}; {to} is held")
+        }
         _ => reason.to_string(),
     }
 }

@@ -8,7 +8,8 @@ use tidegate_idler::Habits;
 use crate::Memory;
 use crate::config::Settings;
 use crate::decision::Hold;
-use crate::history::History;
+use crate::history::{History, Names, Record};
+use crate::measured::{CustomRule, Measure, Measures, Source};
 use crate::memory::LastDecision;
 use crate::rule::BUSY_SPAN;
 use crate::window::{Counted, Fraction, Reading, Span, Window};
@@ -38,6 +39,10 @@ pub struct Function {
     pub pending_since: Option<(Moment, Replicas)>,
     pub community: Community,
     pub last: Option<Last>,
+    /// What was decided at the last look; nothing when the count was changed.
+    pub hold: Option<Hold>,
+    /// What is measured elsewhere, for those whose labels or rules want it.
+    pub measures: Option<Box<Measures>>,
     /// The labels' first count was not there yet.
     pub initial_due: bool,
     pub history: History,
@@ -94,8 +99,6 @@ pub struct Last {
     pub draining: Replicas,
     pub frozen: Replicas,
     pub replica_limit: Option<u32>,
-    /// What was decided; nothing when the count was changed.
-    pub hold: Option<Hold>,
 }
 
 impl Last {
@@ -108,6 +111,7 @@ impl Last {
 impl Function {
     pub fn new(now: Moment, policy: Policy, memory: Option<Memory>) -> Self {
         let millis = Duration::from_millis;
+        let measures = Measures::of(&policy);
         let initial_due = policy.pace.initial.is_some() && memory.is_none();
         let memory = memory.unwrap_or_default();
         Self {
@@ -130,6 +134,8 @@ impl Function {
             pending_since: None,
             community: Community { raised: memory.raised, ..Community::default() },
             last: None,
+            hold: None,
+            measures,
             initial_due,
             history: History::default(),
             earlier: memory.last.map(|last| Box::new((now, *last))),
@@ -139,6 +145,9 @@ impl Function {
     /// A new revision: its load is not the old one's and its grace is fresh; the count stays held.
     fn renew(&mut self, now: Moment) {
         self.forget_load();
+        if let Some(measures) = &mut self.measures {
+            measures.forget();
+        }
         self.pending_since = None;
         self.touch(now);
     }
@@ -155,6 +164,9 @@ impl Function {
             self.renew(now);
         }
         self.watch_starts(now, seen);
+        if let Some(measures) = &mut self.measures {
+            measures.latency.see(now, seen.ready);
+        }
         if let Some(load) = load {
             self.record(config, now, load);
         }
@@ -165,16 +177,23 @@ impl Function {
         let of = |window: &Window, span: Span| match load {
             LoadType::Rps => window.rate(span),
             LoadType::Capacity => window.concurrency(span),
+            _ => None,
         };
         let lately = match load {
             LoadType::Rps => self.fast.rate_lately(config.fast),
             LoadType::Capacity => self.fast.concurrency_lately(config.fast),
+            _ => None,
         };
         Some(Averages {
             stable: of(&self.stable, config.stable)?,
             fast: of(&self.fast, config.fast)?,
             lately: lately?,
         })
+    }
+
+    /// Calls that ended a second, of a function with a target; nothing is known to be none.
+    pub fn call_rate(&self, config: &Settings) -> Fraction {
+        self.stable.rate(config.stable).unwrap_or(Fraction::ZERO)
     }
 
     /// Calls a second, for the rule without a target; nothing is known to be none.
@@ -208,6 +227,7 @@ impl Function {
     /// New labels: what was wanted until now holds on, for as long as they say.
     pub fn adopt(&mut self, config: &Settings, now: Moment, policy: Policy) {
         let held = self.wishes.held(now, self.hold(config));
+        self.measures = Measures::adopt(self.measures.take(), &policy);
         self.policy = policy;
         self.own_min = None;
         self.wishes.clear();
@@ -255,6 +275,46 @@ impl Function {
             + self.fast.heap_bytes()
             + self.history.heap_bytes()
             + self.habits.as_ref().map_or(0, Habits::heap_bytes)
+            + self.measures.as_ref().map_or(0, |measures| measures.bytes())
+    }
+
+    /// Keeps a decision.
+    pub fn note(&mut self, record: &Record) {
+        match &mut self.measures {
+            Some(measures) => self.history.note(record, &mut measures.names),
+            None => self.history.note(record, &mut Names::default()),
+        }
+    }
+
+    /// The last decisions, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        self.history.iter(self.names())
+    }
+
+    /// The last decision.
+    pub fn last_record(&self) -> Option<Record> {
+        self.history.last(self.names())
+    }
+
+    fn names(&self) -> &Names {
+        self.measures.as_ref().map_or(Names::NONE, |measures| &measures.names)
+    }
+
+    /// Whether named rules scale it.
+    pub fn has_rules(&self) -> bool {
+        let named = |measure: &Measure| matches!(measure.source, Source::Rule(_));
+        self.measures.as_ref().is_some_and(|measures| measures.iter().any(named))
+    }
+
+    /// Replaces the named rules.
+    pub fn set_rules(&mut self, rules: Vec<CustomRule>) {
+        if self.measures.is_none() && rules.is_empty() {
+            return;
+        }
+        let measures = self.measures.get_or_insert_default();
+        if !measures.has_rules(&rules) {
+            measures.set_rules(rules);
+        }
     }
 
     fn forget_load(&mut self) {

@@ -5,12 +5,15 @@
 use serde::Serialize;
 use tidegate_core::{Decimal, FunctionId, LoadType, Moment, Replicas, Target, format_duration};
 
-use crate::by_target::{Rule, Wanted, by_limit, held, unit};
+use crate::by_target::{asked_by_calls, held};
 use crate::config::Settings;
 use crate::decision::seconds as span_text;
-use crate::explain::{formula, idle_sentence};
+use crate::explain::idle_sentence;
+use crate::formula::{formula, unit};
 use crate::function::{Function, Last};
+use crate::measured::{Measure, Source};
 use crate::rule::BUSY_RATE;
+use crate::rules::{Answer, Rule, Sight, Wanted, known_for};
 
 /// The answer to "why not so many?".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,8 +55,8 @@ impl Asked<'_> {
     fn because(&self) -> Vec<String> {
         let (asked, desired) = (self.asked, self.last.desired);
         if asked == desired {
-            let why =
-                self.last.hold.map_or("it was just decided so".to_owned(), |hold| hold.to_string());
+            let hold = self.function.hold.as_ref();
+            let why = hold.map_or("it was just decided so".to_owned(), ToString::to_string);
             return vec![format!("there are {desired}: {why}")];
         }
         if asked.is_zero() {
@@ -110,9 +113,16 @@ impl Asked<'_> {
         lines
     }
 
-    fn wanted(&self) -> Option<(Rule, Wanted)> {
-        let rule = Rule::of(&self.function.policy.target)?;
-        Some((rule, rule.wanted(self.config, self.function)?))
+    fn sight(&self) -> Sight<'_> {
+        Sight::last(self.now, &self.last)
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted::of(self.config, self.function, &self.sight())
+    }
+
+    fn formula(&self) -> Vec<String> {
+        formula(self.config, self.now, self.function, &self.last)
     }
 
     fn more(&self, lines: &mut Vec<String>) {
@@ -134,15 +144,41 @@ impl Asked<'_> {
                 lines.push(format!("{ready} are ready, and up-rate {rate} allows {most} at once"));
             }
         }
-        match (self.wanted(), &self.function.policy.target) {
-            (Some((rule, wanted)), _) if wanted.up < asked => {
-                lines.push(format!("the load asks for {} only", wanted.up));
-                lines.extend(formula(self.config, self.function));
-                lines.push(self.needed(rule));
-            }
-            (None, Target::Community { factor }) => self.community(*factor, lines),
-            _ => {}
+        let wanted = self.wanted();
+        if let Target::Community { factor } = self.function.policy.target
+            && !self.function.has_rules()
+        {
+            self.community(factor, lines);
+        } else if wanted.highest().up < asked && wanted.is_known() {
+            lines.push(match wanted.by() {
+                None => format!("the load asks for {} only", wanted.highest().up),
+                Some(source) => format!("{source} asks for {} only", wanted.highest().up),
+            });
+            lines.extend(self.formula());
+            lines.extend(Rule::of(&self.function.policy.target).map(|rule| self.needed(rule)));
+            self.measures()
+                .filter_map(|measure| self.needed_by(measure))
+                .for_each(|line| lines.push(line));
         }
+        lines.extend(wanted.unmeasured().map(|hold| hold.to_string()));
+    }
+
+    fn measures(&self) -> impl Iterator<Item = &Measure> {
+        self.function.measures.iter().flat_map(|measures| measures.iter())
+    }
+
+    /// From which value on the count would be what was asked about.
+    fn needed_by(&self, measure: &Measure) -> Option<String> {
+        let Measure { source, target, proportion, .. } = measure;
+        if *source == Source::Latency {
+            return None;
+        }
+        let (asked, from) = (self.asked, self.asked.minus(Replicas::ONE));
+        let value = source.text(f64::from(from.get()) * product(*target, *proportion));
+        let target = source.target(*target);
+        Some(format!(
+            "{asked} come with more than {value} by {source}, {from} × {target} × {proportion}"
+        ))
     }
 
     /// From which load on the count would be what was asked about.
@@ -151,8 +187,9 @@ impl Asked<'_> {
         let unit = unit(rule.load);
         let more_than = |target: f64| f64::from(from.get()) * target;
         let average = more_than(rule.target.as_f64() * rule.proportion.as_f64());
+        let on = if rule.load == LoadType::Queue { "at once" } else { "on average" };
         let text = format!(
-            "{asked} come with more than {average:.1} {unit} on average, {from} × {} × {}",
+            "{asked} come with more than {average:.1} {unit} {on}, {from} × {} × {}",
             rule.target, rule.proportion
         );
         if rule.load != LoadType::Capacity {
@@ -176,19 +213,28 @@ impl Asked<'_> {
     fn fewer(&self, lines: &mut Vec<String>) {
         let asked = self.asked;
         self.load_is_unknown(lines);
-        let demand = self.last.fresh_load().map_or(0, tidegate_core::Load::demand);
-        let open = self.open(demand);
+        let load = self.last.fresh_load().copied().unwrap_or_default();
+        let (demand, limit) = (load.demand(), self.last.replica_limit);
+        let open = asked_by_calls(self.function, limit, load.in_flight, load.waiting);
+        let open = open.unwrap_or(Replicas::ZERO);
         if open > asked {
             lines.push(format!("{demand} calls are open and fill {open}"));
         }
-        match self.wanted() {
-            Some((_, wanted)) if wanted.up > asked => {
-                lines.push(format!("the load asks for {}", wanted.up));
-                lines.extend(formula(self.config, self.function));
-            }
-            Some((rule, wanted)) => self.hovers(rule, &wanted, lines),
-            None => self.raised(lines),
+        let wanted = self.wanted();
+        let highest = wanted.highest();
+        let has_target = matches!(self.function.policy.target, Target::Load { .. });
+        if !has_target && !self.function.has_rules() {
+            self.raised(lines);
+        } else if highest.up > asked {
+            lines.push(match wanted.by() {
+                None => format!("the load asks for {}", highest.up),
+                Some(source) => format!("{source} asks for {}", highest.up),
+            });
+            lines.extend(self.formula());
+        } else if wanted.is_known() {
+            self.hovers(highest, lines);
         }
+        lines.extend(wanted.unmeasured().map(|hold| hold.to_string()));
         self.holds(lines);
         if let Some(rate) = self.function.policy.pace.down_rate {
             let least = rate.down(self.last.ready);
@@ -201,30 +247,32 @@ impl Asked<'_> {
         }
     }
 
-    fn open(&self, demand: u64) -> Replicas {
-        let by_target = match self.function.policy.target {
-            Target::Load { load: LoadType::Capacity, target, proportion } => {
-                let demand = crate::window::Fraction::whole(demand);
-                crate::rule::replicas_for(demand, target, proportion)
-            }
-            _ => Replicas::ZERO,
-        };
-        by_limit(self.last.replica_limit, demand).unwrap_or(Replicas::ZERO).max(by_target)
-    }
-
-    fn hovers(&self, rule: Rule, wanted: &Wanted, lines: &mut Vec<String>) {
+    fn hovers(&self, highest: Answer, lines: &mut Vec<String>) {
         let Some((count, age)) = self.function.wishes.hovering(self.now) else { return };
-        if count.min(wanted.hover) <= self.asked {
+        if count.min(highest.hover) <= self.asked {
             return;
         }
-        let tolerance = self.function.policy.pace.tolerance;
-        let unit = unit(rule.load);
-        let with = wanted.stable.percent(100 + u32::from(tolerance)).as_f64();
-        let room = f64::from(self.asked.get()) * product(rule.target, rule.proportion);
+        let (asked, tolerance) = (self.asked, self.function.policy.pace.tolerance);
+        let told = self.barely(tolerance).unwrap_or_else(|| {
+            format!("{tolerance} % more than there is asks for {}, not {asked}", highest.hover)
+        });
         lines.push(format!(
-            "{:.3} {unit} and {tolerance} % more are {with:.3}, which ask for {}, above the {room:.3} of {}; {count} were wanted {} ago, and within 15m of that there is no step down to a count that barely does (com.tidegate.scale.tolerance)",
-            wanted.stable.as_f64(), wanted.hover, self.asked, span_text(age)
+            "{told}; {count} were wanted {} ago, and within 15m of that there is no step down to a count that barely does (com.tidegate.scale.tolerance)",
+            span_text(age)
         ));
+    }
+
+    /// How little room the load that the gateway counts would have.
+    fn barely(&self, tolerance: u16) -> Option<String> {
+        let rule = Rule::of(&self.function.policy.target)?;
+        let stable = rule.averages(self.config, self.function)?.stable;
+        let more = stable.percent(100 + u32::from(tolerance));
+        let (with, count) = (more.as_f64(), rule.replicas_for(more));
+        let room = f64::from(self.asked.get()) * product(rule.target, rule.proportion);
+        let (unit, stable, asked) = (unit(rule.load), stable.as_f64(), self.asked);
+        (count > asked).then(|| format!(
+            "{stable:.3} {unit} and {tolerance} % more are {with:.3}, which ask for {count}, above the {room:.3} of {asked}"
+        ))
     }
 
     /// A function without a target: who brought the count up takes it back.
@@ -259,7 +307,7 @@ impl Asked<'_> {
                 "{count} were wanted {age} ago, and the highest wish of the last {window} holds: for another {left}"
             ));
         }
-        let (watched, window) = (self.function.watched(self.now), self.config.stable_window);
+        let (watched, window) = (known_for(self.function, self.now), self.config.stable_window);
         if watched < window {
             let (watched, window) = (span_text(watched), span_text(window));
             lines.push(format!(

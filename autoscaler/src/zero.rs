@@ -56,7 +56,7 @@ pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
 /// A waking function gets its minimum, or what a burst fills. Nothing delays or limits this.
 pub fn wake(look: &Look<'_>, function: &mut Function, waiting: u64) -> Decision {
     let bounds = function.policy.bounds;
-    let to = asked_by_calls(look, function, waiting).unwrap_or(bounds.min());
+    let to = asked_by_calls(function, look.seen.replica_limit, 0, waiting).unwrap_or(bounds.min());
     let to = bounds.clamp(function.activated(to));
     function.touch(look.now);
     function.community.raised = to > bounds.min();

@@ -12,9 +12,11 @@ use thiserror::Error;
 use crate::{Bounds, Decimal, Replicas, format_duration, parse_duration};
 
 mod pace;
+mod target;
 mod zero;
 
 pub use pace::{Pace, Rate};
+pub use target::{BadPercentile, LoadType, Percentile, Target};
 pub use zero::{ZeroPolicy, ZeroRule};
 
 /// Names of the labels that scaling honours.
@@ -25,6 +27,8 @@ pub mod labels {
     pub const MAX: &str = "com.openfaas.scale.max";
     /// Load one replica should carry.
     pub const TARGET: &str = "com.openfaas.scale.target";
+    /// Percentile and duration that a function scaled by latency keeps, such as `p95:200ms`.
+    pub const LATENCY_TARGET: &str = "com.tidegate.scale.target";
     /// Which load is measured.
     pub const TYPE: &str = "com.openfaas.scale.type";
     /// Multiplies the target; below one scales earlier.
@@ -57,10 +61,11 @@ pub mod labels {
     /// The least count of a function with load.
     pub const ACTIVATION: &str = "com.tidegate.scale.activation";
 
-    pub(super) const ALL: [&str; 18] = [
+    pub(super) const ALL: [&str; 19] = [
         MIN,
         MAX,
         TARGET,
+        LATENCY_TARGET,
         TYPE,
         TARGET_PROPORTION,
         ZERO,
@@ -94,35 +99,6 @@ pub struct Policy {
     pub pace: Pace,
 }
 
-/// What a replica should carry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// No target label: more than five calls a second step the count up, less bring it back to the
-    /// minimum, as the alert rule shipped with the OpenFaaS community edition does.
-    Community {
-        /// Step in percent of the maximum, 0 to 100; 0 never scales.
-        factor: u32,
-    },
-    /// A target for a measured load.
-    Load {
-        /// What is measured.
-        load: LoadType,
-        /// Load one replica should carry.
-        target: Decimal,
-        /// Multiplies the target.
-        proportion: Decimal,
-    },
-}
-
-/// What is measured.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LoadType {
-    /// Completed calls a second.
-    Rps,
-    /// Calls in flight.
-    Capacity,
-}
-
 /// A label with a value that is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("label {label}: {value:?} is not allowed; use {allowed}")]
@@ -146,16 +122,6 @@ pub enum PolicyWarning {
     DownWindowCut(Duration),
 }
 
-impl LoadType {
-    /// The word of the label.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Rps => "rps",
-            Self::Capacity => "capacity",
-        }
-    }
-}
-
 impl Default for Policy {
     fn default() -> Self {
         Self::from_labels(&BTreeMap::new()).expect("no label is no bad label").0
@@ -171,6 +137,8 @@ impl Policy {
     pub const DEFAULT_TARGET: Decimal = Decimal::whole(50);
     /// The target-proportion where none is given: 0.90.
     pub const DEFAULT_PROPORTION: Decimal = Decimal::from_millionths(900_000);
+    /// Longest latency that a label may name.
+    pub const LONGEST_LATENCY: Duration = Duration::from_secs(3600);
     const DEFAULT_MAX: u32 = 20;
     const DEFAULT_FACTOR: u32 = 10;
 
@@ -217,29 +185,6 @@ impl LabelReader<'_> {
             );
             Bounds::new(Replicas::ONE, Replicas::ONE).expect("one is at most one")
         })
-    }
-
-    fn target(&mut self) -> Target {
-        let positive = |text: &str| text.parse::<Decimal>().ok().filter(|number| !number.is_zero());
-        let load = self.value(labels::TYPE, "rps or capacity", |text| match text {
-            "rps" => Some(LoadType::Rps),
-            "capacity" => Some(LoadType::Capacity),
-            _ => None,
-        });
-        let target = self.value(labels::TARGET, "a number above 0, such as 5 or 0.5", positive);
-        let proportion =
-            self.value(labels::TARGET_PROPORTION, "a number above 0, such as 0.9", positive);
-        let factor = self.value(labels::FACTOR, "a whole number from 0 to 100", |text| {
-            text.parse().ok().filter(|n| (0..=100).contains(n))
-        });
-        if load.is_none() && target.is_none() {
-            return Target::Community { factor: factor.unwrap_or(Policy::DEFAULT_FACTOR) };
-        }
-        Target::Load {
-            load: load.unwrap_or(LoadType::Rps),
-            target: target.unwrap_or(Policy::DEFAULT_TARGET),
-            proportion: proportion.unwrap_or(Policy::DEFAULT_PROPORTION),
-        }
     }
 
     fn zero(&mut self) -> Option<ZeroPolicy> {
@@ -332,116 +277,4 @@ impl LabelReader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn read(pairs: &[(&str, &str)]) -> Result<(Policy, Vec<PolicyWarning>), Vec<BadLabel>> {
-        let labels = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Policy::from_labels(&labels)
-    }
-
-    #[test]
-    fn no_label_means_the_community_rule_between_1_and_20() {
-        let (policy, warnings) = read(&[]).expect("no label");
-        assert_eq!(policy.target, Target::Community { factor: 10 });
-        assert_eq!((policy.bounds.min().get(), policy.bounds.max().get()), (1, 20));
-        assert_eq!((policy.zero, policy.down_window), (None, None));
-        assert!(warnings.is_empty());
-    }
-
-    #[test]
-    fn all_labels_are_read() {
-        let (policy, warnings) = read(&[
-            (labels::MIN, "2"),
-            (labels::MAX, "8"),
-            (labels::TYPE, "capacity"),
-            (labels::TARGET, "5"),
-            (labels::TARGET_PROPORTION, "0.7"),
-            (labels::ZERO, "true"),
-            (labels::ZERO_DURATION, "1m30s"),
-            (labels::DOWN_WINDOW, "1h"),
-            (labels::WARM_DURATION, "0s"),
-        ])
-        .expect("all are good");
-        let five = Decimal::whole(5);
-        let proportion = "0.7".parse().expect("a decimal");
-        assert_eq!(
-            policy.target,
-            Target::Load { load: LoadType::Capacity, target: five, proportion }
-        );
-        let after = Some(Duration::from_secs(90));
-        assert_eq!(
-            policy.zero,
-            Some(ZeroPolicy { after, warm: Some(Duration::ZERO), ..ZeroPolicy::default() })
-        );
-        assert_eq!(policy.down_window, Some(Duration::from_secs(300)));
-        assert_eq!(warnings, [PolicyWarning::DownWindowCut(Duration::from_secs(3600))]);
-    }
-
-    #[test]
-    fn the_zero_policy_is_one_of_three_and_only_one_that_learns_warms_beforehand() {
-        let zero = |pairs: &[(&str, &str)]| {
-            let labels = [&[(labels::ZERO, "true")], pairs].concat();
-            read(&labels).map(|(policy, _)| policy.zero.expect("opted in"))
-        };
-        assert_eq!(zero(&[]), Ok(ZeroPolicy::default()));
-        let adaptive = zero(&[(labels::ZERO_POLICY, "adaptive"), (labels::PREWARM, "true")]);
-        let adaptive = adaptive.expect("both are good");
-        assert_eq!((adaptive.rule, adaptive.prewarm), (ZeroRule::Adaptive, true));
-        assert!(zero(&[(labels::ZERO_POLICY, "clever")]).is_err());
-        assert!(zero(&[(labels::PREWARM, "true")]).is_err(), "nothing is learnt there");
-    }
-
-    #[test]
-    fn every_bad_label_is_named_with_its_value_and_what_is_allowed() {
-        let bad = read(&[
-            (labels::MIN, "0"),
-            (labels::TARGET, "-1"),
-            (labels::ZERO, "yes"),
-            (labels::TYPE, "cpu"),
-        ])
-        .expect_err("all are bad");
-        let texts: Vec<String> = bad.iter().map(ToString::to_string).collect();
-        assert_eq!(texts.len(), 4);
-        assert!(texts.contains(
-            &"label com.openfaas.scale.min: \"0\" is not allowed; use a whole number from 1 to 10000".to_owned()
-        ));
-    }
-
-    #[test]
-    fn a_minimum_above_the_maximum_is_refused() {
-        assert!(read(&[(labels::MIN, "6"), (labels::MAX, "5")]).is_err());
-        let (policy, _) =
-            read(&[(labels::MIN, "30")]).expect("a lone minimum lifts the default maximum");
-        assert!(policy.bounds.is_static());
-    }
-
-    #[test]
-    fn a_label_that_nothing_honours_is_warned_of() {
-        let (_, warnings) =
-            read(&[("com.openfaas.scale.maximum", "5"), ("team", "x")]).expect("only strange");
-        assert_eq!(warnings, [PolicyWarning::NotHonoured("com.openfaas.scale.maximum".to_owned())]);
-    }
-
-    proptest! {
-        #[test]
-        fn no_value_panics_and_bounds_hold(min in ".{0,12}", max in "[0-9]{0,6}", target in "[0-9.e-]{0,12}", window in ".{0,12}") {
-            let read = read(&[(labels::MIN, &min), (labels::MAX, &max), (labels::TARGET, &target), (labels::DOWN_WINDOW, &window)]);
-            if let Ok((policy, _)) = read {
-                prop_assert!(policy.bounds.min() <= policy.bounds.max());
-            }
-        }
-
-        #[test]
-        fn a_decimal_reads_back(millionths in 0_u64..=1_000_000_000_000_000) {
-            let number = Decimal::from_millionths(millionths);
-            prop_assert_eq!(number.to_string().parse(), Ok(number));
-        }
-
-        #[test]
-        fn no_text_panics_as_a_decimal(text in ".*") {
-            let _ = text.parse::<Decimal>();
-        }
-    }
-}
+mod tests;

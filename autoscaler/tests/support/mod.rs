@@ -6,7 +6,7 @@ pub mod plant;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tidegate_autoscaler::{Action, Ask, Autoscaler, Config, Decision, Explanation, Hold};
+use tidegate_autoscaler::{Action, Ask, Autoscaler, Config, Decision, Explanation, Hold, Source};
 use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas};
 
 /// A function whose replicas are ready as soon as they are asked for, unless told otherwise.
@@ -88,6 +88,29 @@ impl Scenario {
         }
     }
 
+    /// A value is measured now.
+    pub fn measures(&mut self, source: &Source, value: f64) -> &mut Self {
+        self.autoscaler.measured(self.now, &self.function, source, Ok(value));
+        self
+    }
+
+    /// A value cannot be measured now.
+    pub fn fails(&mut self, source: &Source, why: &str) -> &mut Self {
+        self.autoscaler.measured(self.now, &self.function, source, Err(why.to_owned()));
+        self
+    }
+
+    /// The same value every five seconds for so long; a look each second.
+    pub fn reads(&mut self, source: &Source, value: f64, span: Duration) -> &mut Self {
+        for second in 0..span.as_secs() {
+            if second % 5 == 0 {
+                self.measures(source, value);
+            }
+            self.holds(self.load.in_flight, secs(1));
+        }
+        self
+    }
+
     /// The load is not known for so long; a look each second.
     pub fn misses(&mut self, span: Duration) -> &mut Self {
         for _ in 0..span.as_secs() {
@@ -135,7 +158,7 @@ impl Scenario {
     }
 
     fn take(&mut self, decision: Decision) -> Decision {
-        if let Action::Scale { to, reason, .. } = decision.action {
+        if let Action::Scale { to, ref reason, .. } = decision.action {
             if to != self.desired {
                 self.changes.push((self.now, to.get(), reason.label()));
             }
@@ -188,8 +211,8 @@ impl Scenario {
     }
 
     pub fn hold(&self) -> Option<Hold> {
-        match self.last.as_ref()?.action {
-            Action::Stay(hold) => Some(hold),
+        match &self.last.as_ref()?.action {
+            Action::Stay(hold) => Some(hold.clone()),
             Action::Scale { .. } => None,
         }
     }

@@ -205,8 +205,15 @@ impl Function {
 
     /// Removes logs of replicas that are gone, and of `ended`, beyond those that are kept. Blocks.
     pub(crate) fn prune_logs(&self, ended: Option<&ReplicaId>) {
-        let live: Vec<ReplicaId> = self.state().slots.iter().map(|slot| slot.id.clone()).collect();
-        let lives = |name: &str| live.iter().any(|id| id.as_str() == name && Some(id) != ended);
+        // Noted first: of replicas that end at once, the last one sees the logs of all.
+        let mut state = self.state();
+        for slot in &mut state.slots {
+            slot.log_ended |= Some(&slot.id) == ended;
+        }
+        let writing = state.slots.iter().filter(|slot| !slot.log_ended);
+        let live: Vec<ReplicaId> = writing.map(|slot| slot.id.clone()).collect();
+        drop(state);
+        let lives = |name: &str| live.iter().any(|id| id.as_str() == name);
         let keeps = if self.is_deleted() { 0 } else { self.host.config.log_keeps };
         logs::prune(&self.logs(), lives, keeps);
     }

@@ -18,6 +18,8 @@ pub(crate) struct Slot {
     pub(crate) phase: Phase,
     pub(crate) restarts: u32,
     pub(crate) detail: String,
+    /// It writes to its log no more.
+    pub(crate) log_ended: bool,
     address: Address,
     revision: Arc<Revision>,
     /// Tells the replica's task to end it; the task holds the other end.
@@ -41,6 +43,7 @@ impl Slot {
             phase: Phase::Starting,
             restarts: 0,
             detail: String::new(),
+            log_ended: false,
             address: Address::Unix(Arc::new(socket)),
             revision,
             end,

@@ -137,7 +137,7 @@ fn shown(deployment: &Deployment) -> String {
 }
 
 fn earlier(deployment: &Arc<Deployment>) -> Seeded {
-    let function = json!({ "service": shown(deployment), "labels": deployment.labels });
+    let function = json!({ "service": shown(deployment), "labels": deployment.labels.to_map() });
     row(&function, Ok("deployed earlier".to_owned()))
 }
 

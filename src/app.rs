@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tidegate_autoscaler::{Autoscaler, Config as AutoscalerConfig};
 use tidegate_gateway::auth::Credentials;
-use tidegate_gateway::{Clock, Gateway, Nudges, Table};
+use tidegate_gateway::{Clock, Gateway, LabelCheck, Nudges, Table};
 use tidegate_provider::Provider;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::loops::{scale, watch};
 use crate::memory::Memories;
 use crate::metrics::Metrics;
+use crate::schedule;
 use crate::tasks::Tasks;
 
 /// How many changes the watch loop may be ahead of the scale loop.
@@ -82,6 +83,7 @@ impl App {
         let metrics = Metrics::register(&mut registry);
         let mut gateway_config = config.gateway.clone();
         gateway_config.auth = credentials;
+        gateway_config.label_check = LabelCheck::new(schedule::check);
         let (table, nudges) = Table::new(&gateway_config, clock.clone());
         let (ask, requests) = mpsc::channel(REQUESTS_AHEAD);
         let scaling = Arc::new(Asking::new(ask));

@@ -6,6 +6,7 @@
 //! ```
 //! The autoscaler gets the least count and asks nothing about clocks; see `loops/scale.rs`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use croner::Cron;
@@ -13,7 +14,7 @@ use croner::parser::{CronParser, Seconds};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use thiserror::Error;
-use tidegate_core::{Policy, Replicas, parse_duration};
+use tidegate_core::{Policy, Replicas, labels, parse_duration};
 
 /// Times at which a function has a least count, however little it is called.
 #[derive(Clone, Debug)]
@@ -99,6 +100,17 @@ impl Schedule {
     }
 }
 
+/// Whether the label of a function to be deployed can be read.
+///
+/// # Errors
+/// With label, value, and what would be right.
+pub fn check(labels: &BTreeMap<String, String>) -> Result<(), String> {
+    let Some(text) = labels.get(labels::SCHEDULE) else { return Ok(()) };
+    let shown: String = text.chars().take(80).collect();
+    let refused = |why| format!("label {}: {shown:?} is not allowed; {why}", labels::SCHEDULE);
+    Schedule::parse(text).map(drop).map_err(refused)
+}
+
 impl Window {
     fn parse(part: &str) -> Result<Self, BadSchedule> {
         let form = || BadSchedule::Form(part.to_owned());
@@ -145,6 +157,16 @@ mod tests {
     }
 
     const OFFICE: &str = "Europe/Berlin | 0 8 * * MON-FRI for 10h: 3; 0 12 * * * for 1h: 5";
+
+    #[test]
+    fn a_bad_label_is_named_with_what_would_be_right() {
+        let label = |text: &str| [(labels::SCHEDULE.to_owned(), text.to_owned())].into();
+        assert_eq!(check(&BTreeMap::new()), Ok(()));
+        assert_eq!(check(&label(OFFICE)), Ok(()));
+        let refused = check(&label("Europe/Bonn | 0 8 * * * for 1h: 2")).expect_err("no such zone");
+        assert!(refused.contains("com.tidegate.scale.schedule: \"Europe/Bonn | 0 8"), "{refused}");
+        assert!(refused.contains("use a name such as Europe/Berlin"), "{refused}");
+    }
 
     #[test]
     fn a_window_is_open_from_its_begin_for_its_span() {

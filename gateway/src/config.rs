@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidegate_core::Reader;
 
 use crate::auth::Credentials;
+use crate::label_check::LabelCheck;
 
 /// Most threads that can be asked for: a larger number is a slip of the pen.
 const MOST_THREADS: usize = 1024;
@@ -46,6 +47,8 @@ pub struct Config {
     pub management_body_limit: usize,
     /// The commit this is built from, shown by `/system/info`.
     pub sha: String,
+    /// Further checks of the labels of what is deployed.
+    pub label_check: LabelCheck,
 }
 
 impl Default for Config {
@@ -67,6 +70,7 @@ impl Default for Config {
             shutdown_grace: Duration::from_secs(60),
             management_body_limit: 1 << 20,
             sha: "unknown".to_owned(),
+            label_check: LabelCheck::default(),
         }
     }
 }
@@ -103,6 +107,7 @@ impl Config {
             shutdown_grace: vars.duration("TIDEGATE_SHUTDOWN_GRACE", default.shutdown_grace),
             management_body_limit: default.management_body_limit,
             sha: default.sha,
+            label_check: default.label_check,
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
 use tidegate_autoscaler::{Ask, Autoscaler};
 use tidegate_core::{FunctionId, Moment, Replicas};
 use tidegate_gateway::{Clock, Entry, Nudges, ScaleError, Table};
@@ -33,9 +34,11 @@ use crate::memory::{Memories, Unsaved};
 use crate::metrics::Metrics;
 
 mod apply;
+mod floors;
 mod known;
 
 use apply::Call;
+use floors::{Floors, Now};
 use known::{Watched, answer_not_deployed};
 
 /// How often what was learnt is written down, when it changed.
@@ -79,6 +82,7 @@ pub struct ScaleLoop {
     pub(crate) metrics: Metrics,
     pub(crate) memories: Memories,
     functions: HashMap<FunctionId, Watched>,
+    floors: Floors,
     /// Deadlines, earliest first; one that its function no longer has is skipped.
     due: BinaryHeap<Reverse<(Moment, FunctionId)>>,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -121,6 +125,7 @@ impl ScaleLoop {
             metrics,
             memories,
             functions: HashMap::new(),
+            floors: Floors::default(),
             due: BinaryHeap::new(),
             calls: FuturesUnordered::new(),
             saving: None,
@@ -132,7 +137,7 @@ impl ScaleLoop {
         let mut save = interval(SAVE_EVERY);
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let next = self.next_deadline();
+            let (next, floors) = (self.next_deadline(), self.floors.due());
             let clock = self.clock.clone();
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -141,6 +146,7 @@ impl ScaleLoop {
                 entry = inputs.nudges.next() => self.look(entry.id().clone()),
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.finish(done),
                 () = sleep_until(&clock, next), if next.is_some() => self.look_at_due(),
+                () = sleep_until(&clock, floors), if floors.is_some() => self.turn_floors(),
                 _ = save.tick() => self.save(),
             }
         }
@@ -192,6 +198,22 @@ impl ScaleLoop {
             }
         }
         self.metrics.turned(looked, self.clock.now().since(started));
+    }
+
+    /// Windows of schedules may have opened or closed.
+    fn turn_floors(&mut self) {
+        let now = self.both_clocks();
+        for (function, least) in self.floors.turn(now) {
+            self.autoscaler.floor(&function, least);
+            self.look(function);
+        }
+    }
+
+    fn both_clocks(&self) -> Now {
+        let moment = self.clock.now();
+        // Out of its range is only a clock that is set thousands of years off.
+        let wall = Timestamp::try_from(self.clock.wall(moment)).unwrap_or_default();
+        Now { moment, wall }
     }
 
     fn answer(&mut self, request: Request) {

@@ -63,7 +63,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, ManageError> {
     let (function, wire) = named(&gateway, &place, body).await?;
-    let checked = check_deployment(function, wire)?;
+    let checked = check_deployment(&gateway, function, wire)?;
     finish(&Arc::clone(&gateway), deploy(gateway, checked)).await
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn update(
     let (function, wire) = named(&gateway, &place, body).await?;
     // Asked first: OpenFaaS's command line creates what is not there, whatever else is wrong.
     gateway.provider.get(&function).await?;
-    let checked = check_deployment(function, wire)?;
+    let checked = check_deployment(&gateway, function, wire)?;
     finish(&Arc::clone(&gateway), replace(gateway, checked)).await
 }
 
@@ -148,10 +148,18 @@ async fn named(
 }
 
 fn check_deployment(
+    gateway: &Gateway,
     function: FunctionId,
     wire: FunctionDeployment,
 ) -> Result<Checked, ManageError> {
-    let checked = wire.check().map_err(|wrong| ManageError::Bad(lines(&wrong)))?;
+    let checked = match (wire.check(), gateway.config.label_check.check(&wire.labels)) {
+        (Ok(checked), Ok(())) => checked,
+        (Err(wrong), Ok(())) => return Err(ManageError::Bad(lines(&wrong))),
+        (Ok(_), Err(wrong)) => return Err(ManageError::Bad(wrong)),
+        (Err(one), Err(other)) => {
+            return Err(ManageError::Bad(format!("{}\n{other}", lines(&one))));
+        }
+    };
     Limits::from_annotations(&wire.annotations).map_err(ManageError::bad)?;
     for secret in &wire.secrets {
         SecretName::new(secret, function.namespace()).map_err(ManageError::bad)?;

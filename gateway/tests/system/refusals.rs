@@ -1,6 +1,10 @@
 //! Bad input: a clear 4xx, and nothing changed.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
+use tidegate_gateway::LabelCheck;
+use tidegate_provider::fake::FakeProvider;
 
 use crate::world::{World, deployment};
 
@@ -56,6 +60,27 @@ async fn every_bad_label_is_named_at_once() {
     answer.refuses(400, "com.openfaas.scale.min");
     answer.refuses(400, "com.openfaas.scale.target");
     assert_eq!(answer.text().lines().count(), 2, "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_others_say_of_labels_is_told_beside() {
+    let judge = |labels: &BTreeMap<String, String>| match labels.contains_key("bad") {
+        true => Err("label bad: say good".to_owned()),
+        false => Ok(()),
+    };
+    let check = LabelCheck::new(judge);
+    let world = World::over(FakeProvider::default(), |config| config.label_check = check).await;
+    let mut body = deployment("cat");
+    body["labels"] = json!({"bad": "x", "com.openfaas.scale.min": "x"});
+    let answer = world.tell("POST /system/functions", &body).await;
+    answer.refuses(400, "label bad: say good");
+    answer.refuses(400, "com.openfaas.scale.min");
+    assert_eq!(answer.text().lines().count(), 2, "{answer:?}");
+    body["labels"] = json!({"bad": "x"});
+    world.tell("POST /system/functions", &body).await.refuses(400, "label bad: say good");
+    assert_eq!(world.asked(), Vec::<String>::new());
+    body["labels"] = json!({"good": "x"});
+    assert_eq!(world.tell("POST /system/functions", &body).await.status, 202);
 }
 
 #[tokio::test]

@@ -53,6 +53,9 @@ impl ScaleLoop {
         };
         let policy = Policy::clone(&entry.policy());
         self.autoscaler.insert(now, function.clone(), policy, memory);
+        let labels = &entry.status().deployment.labels;
+        let least = self.floors.set(self.both_clocks(), &function, labels);
+        self.autoscaler.floor(&function, least);
         let new = || Watched::new(entry, revision);
         self.functions.entry(function).or_insert_with(new).revision = revision;
     }
@@ -60,6 +63,7 @@ impl ScaleLoop {
     /// Whoever asked something of it is told that it is gone.
     fn forget(&mut self, function: &FunctionId) {
         self.autoscaler.remove(function);
+        self.floors.forget(function);
         self.metrics.forget(function);
         self.memories.forget(function);
         let watched = self.functions.remove(function);

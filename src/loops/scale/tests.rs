@@ -1,7 +1,7 @@
 //! The loop's turns, one by one: what it acts for when functions come, go and come again.
 
 use prometheus_client::registry::Registry;
-use tidegate_core::Replicas;
+use tidegate_core::{Replicas, labels};
 use tidegate_gateway::Config;
 use tidegate_provider::fake::{ECHO, FakeProvider};
 use tidegate_provider::{Deployment, FunctionStatus, Pairs};
@@ -39,13 +39,17 @@ impl World {
     }
 
     async fn deploy(&self) {
+        self.deploy_with(Pairs::default()).await;
+    }
+
+    async fn deploy_with(&self, labels: Pairs) {
         let deployment = Deployment {
             function: self.function.clone(),
             image: "example/cat:1".to_owned(),
             process: ECHO.to_owned(),
             env: Pairs::default(),
             secrets: Vec::new(),
-            labels: Pairs::default(),
+            labels,
             annotations: Pairs::default(),
             constraints: Vec::new(),
             limits: None,
@@ -132,4 +136,22 @@ async fn a_call_for_the_earlier_one_ends_without_touching_the_later() {
     world.call_returns().await;
     assert!(matches!(later.try_recv(), Ok(Ok(()))));
     assert_eq!(world.scale.table.get(&world.function).expect("there").desired(), Replicas::new(2));
+}
+
+#[tokio::test]
+async fn a_schedule_holds_as_soon_as_it_is_deployed_and_until_it_ends() {
+    let mut world = World::new().await;
+    world.delete().await;
+    // Begins each minute and lasts longer than one: it is always open.
+    let always = (labels::SCHEDULE, "* * * * * for 2m: 3");
+    world.deploy_with([always].into_iter().collect()).await;
+    world.scale.see(Seen::Changed(world.function.clone()));
+    world.call_returns().await;
+    assert_eq!(world.status().await.desired, Replicas::new(3));
+    assert!(world.scale.floors.due().is_some());
+    world.delete().await;
+    world.deploy().await;
+    world.scale.see(Seen::Changed(world.function.clone()));
+    let entry = world.scale.table.get(&world.function).expect("it is there");
+    assert_eq!(entry.desired(), Replicas::new(1));
 }

@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("tidegate-watchdog", &["tidegate-core"]),
     ("tidegate-provider-process", &["tidegate-core", "tidegate-provider", "tidegate-watchdog"]),
     ("tidegate-gateway", &["tidegate-core", "tidegate-api", "tidegate-provider"]),
-    ("tidegate-loadtest", &["tidegate-core", "tidegate-autoscaler"]),
+    ("tidegate-loadtest", &["tidegate-core"]),
     ("tidegate-simulator", &["tidegate-core", "tidegate-idler", "tidegate-autoscaler"]),
     (
         "tidegate",
@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 /// All that crates which decide may list.
 const DECIDING: [&str; 4] =
     ["tidegate-core", "tidegate-idler", "tidegate-autoscaler", "tidegate-simulator"];
-const DECIDING_MAY_LIST: [&str; 2] = ["serde", "thiserror"];
+const DECIDING_MAY_LIST: [&str; 3] = ["serde", "serde_json", "thiserror"];
 
 struct Crate {
     normal: BTreeSet<String>,

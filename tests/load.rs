@@ -154,7 +154,7 @@ fn an_open_loop_tells_how_the_schedule_was_kept() {
 fn what_cannot_be_run_is_one_sentence_and_exit_code_2() {
     let plain = server();
     let tls = plain.url().replace("http://", "https://");
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 15] = [
         (&[], "nobody to call"),
         (&["-n", "many", "http://127.0.0.1/"], "is not a whole number"),
         (
@@ -163,6 +163,10 @@ fn what_cannot_be_run_is_one_sentence_and_exit_code_2() {
         ),
         (&["--profile", "zigzag:3/s", "http://127.0.0.1/"], "unknown profile \"zigzag\""),
         (&["-n", "1", "-c", "2", "http://127.0.0.1/"], "-n cannot be less than -c"),
+        (&["-c", "x", "http://127.0.0.1/"], "for -c (--workers): \"x\" is not a whole number"),
+        (&["--expect", "", "http://127.0.0.1/"], "compares nothing"),
+        (&["127.0.0.1:8080"], "write http://127.0.0.1:8080"),
+        (&["http://127.0.0.1:abc/"], "\"abc\" is not a port"),
         (&["http://127.0.0.1:1/"], "connection refused by 127.0.0.1:1"),
         (&["http://no-such-host.invalid/"], "unknown host \"no-such-host.invalid\""),
         (&["-n", "1", "-c", "1", &tls], "TLS with 127.0.0.1"),
@@ -245,6 +249,55 @@ fn sigterm_does_so_too() {
     let (code, out) = interrupted(Signal::TERM);
     assert_eq!(code, Some(143), "{out}");
     assert!(out.contains("Summary:\n"), "{out}");
+}
+
+/// What a terminal of 100×30 is sent, and the exit code.
+fn on_terminal(words: &[&str]) -> (Option<i32>, String) {
+    let line = format!(
+        "stty cols 100 rows 30; exec {} load {}",
+        env!("CARGO_BIN_EXE_tidegate"),
+        words.join(" ")
+    );
+    let output = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("TERM", "xterm-256color")
+        .stdin(Stdio::null())
+        .output()
+        .expect("script is part of every Debian");
+    (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+}
+
+const SCREEN_TAKEN: &str = "\x1b[?1049h";
+const SCREEN_GIVEN_BACK: &str = "\x1b[?1049l";
+
+#[test]
+fn a_terminal_gets_a_screen_and_has_it_back_for_the_summary() {
+    let server = server();
+    let (code, shown) = on_terminal(&["--rate", "50/s", "-z", "2s", &server.url()]);
+    assert_eq!(code, Some(0), "{shown}");
+    let (before, screen) = shown.split_once(SCREEN_TAKEN).expect("taken");
+    let (screen, after) = screen.split_once(SCREEN_GIVEN_BACK).expect("given back");
+    assert!(!before.contains("Summary"), "{before}");
+    assert!(screen.contains("answered a second"), "{screen}");
+    assert!(after.contains("Summary:\r\n") && after.contains("[200]\t100 responses"), "{after}");
+}
+
+#[test]
+fn a_run_that_is_over_at_once_flashes_no_screen() {
+    let server = server();
+    let (code, shown) = on_terminal(&["-n", "5", "-c", "1", &server.url()]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(!shown.contains('\x1b') && shown.contains("[200]\t5 responses"), "{shown}");
+}
+
+#[test]
+fn rows_on_a_terminal_are_not_lost_in_a_screen() {
+    let server = server();
+    let (code, shown) =
+        on_terminal(&["-o", "csv", "-c", "1", "-q", "20", "-z", "2s", &server.url()]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(!shown.contains('\x1b') && shown.starts_with("response-time,"), "{shown}");
+    assert_eq!(shown.lines().count(), server.seen().len() + 1, "{shown}");
 }
 
 #[test]

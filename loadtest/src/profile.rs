@@ -93,7 +93,7 @@ pub enum BadProfile {
     #[error("the profile never asks for a call: give it a rate above 0")]
     Nothing,
     /// A YAML file that is not one of a profile.
-    #[error("profile file: {0}")]
+    #[error("{0}")]
     Yaml(String),
 }
 

@@ -181,6 +181,21 @@ async fn failures_are_counted_as_hey_counts_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pace_of_its_own_is_kept_as_hey_keeps_it() {
+    let server = Server::start(|_, _| Act::Send(Duration::ZERO, ok("hello\n"))).await;
+    let url = server.url("/");
+    // Each worker has 20 turns, the first after a gap of 50 ms.
+    let words = ["-n", "40", "-c", "2", "-q", "20", &url];
+    let Some(theirs) = hey(&words).await else { return };
+    let (summary, _) = ours(&words).await;
+    let (hey, ours) = (parse(&theirs), parse(&summary));
+    assert_eq!(hey.statuses, ours.statuses, "{summary}");
+    for name in ["Total", "Requests/sec"] {
+        close(name, hey.numbers[name], ours.numbers[name]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_have_the_same_columns() {
     let server = Server::start(|_, _| Act::Send(DELAY, ok("hello\n"))).await;
     let url = server.url("/");

@@ -64,6 +64,7 @@ fn files_say_the_same_as_lines() {
         ("ramp:0/s..500/s@60s\n", "ramp:0/s..500/s@1m"),
         ("# a line\n'steps:0/s@10s,200/s@30s'\n", "steps:0/s@10s,200/s@30s"),
         ("shape: constant\nrate: 5/s\n", "5/s"),
+        ("shape: constant\nrate: 200\n", "200/s"),
         (
             "shape: steps\nsteps:\n- {rate: 0/s, hold: 10s}\n- {rate: 200/s, hold: 30s}\n",
             "steps:0/s@10s,200/s@30s",
@@ -81,6 +82,10 @@ fn files_say_the_same_as_lines() {
     let error = |text: &str| Profile::from_yaml(text).unwrap_err().to_string();
     assert!(error("shape: ramp\nfrom: 0/s\nto: 5/s\nlength: 1m\nlenght: 1m\n").contains("lenght"));
     assert!(error("shape: waves\n").contains("waves"));
+    for broken in ["shape: [\n", "", "shape: spike\nbase: 3/s\n"] {
+        let error = error(broken);
+        assert!(!error.contains("error: ") && !error.contains('\n'), "{broken:?}: {error}");
+    }
     assert!(error("shape: ramp\nfrom: x\nto: 5/s\nlength: 1m\n").contains("\"x\" is not a rate"));
 }
 

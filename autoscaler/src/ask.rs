@@ -60,7 +60,7 @@ fn resolved(look: &Look<'_>, function: &mut Function) -> Decision {
         return look.soon(Action::Stay(Hold::NoStep));
     }
     let bounds = function.policy.bounds;
-    if matches!(function.policy.target, Target::Community { .. }) && !function.has_rules() {
+    if function.is_community() {
         function.community.raised = false;
         return change(look, function, bounds.min(), Reason::AlertResolved);
     }

@@ -56,15 +56,13 @@ fn at_once(look: &Look<'_>, function: &Function, wanted: &Wanted) -> (Replicas, 
     }
 }
 
-/// A higher count; latency learns from it what was too much.
+/// A higher count, which is an experience where the count changes what is measured.
 fn raise_by(look: &Look<'_>, function: &mut Function, to: Replicas, reason: Reason) -> Action {
-    let by_latency = matches!(reason, Reason::Above { source: Source::Latency, .. });
     let action = raise(look, function, to, reason);
-    if by_latency && matches!(action, Action::Scale { .. }) {
-        let rate = function.call_rate(look.config).as_f64();
-        if let Some(measures) = function.measures.as_mut() {
-            measures.latency.stepped(&Sight::of(look), rate);
-        }
+    let rate = function.call_rate(look.config);
+    if let (Action::Scale { reason, .. }, Some(measures)) = (&action, &mut function.measures) {
+        let at_once = matches!(reason, Reason::Above { source: Source::Latency, .. });
+        measures.experience.stepped(&Sight::of(look), rate, at_once);
     }
     action
 }

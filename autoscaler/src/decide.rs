@@ -115,7 +115,7 @@ fn by_load(look: &Look<'_>, function: &mut Function) -> Action {
         return initial(look, function, first);
     }
     match function.policy.target {
-        Target::Community { factor } if !function.has_rules() => by_target::burst(look, function)
+        Target::Community { factor } if function.is_community() => by_target::burst(look, function)
             .unwrap_or_else(|| community::decide(look, function, factor)),
         _ => by_target::decide(look, function),
     }
@@ -159,7 +159,7 @@ fn is_active(look: &Look<'_>, function: &Function, action: &Action) -> bool {
         return false;
     }
     // Nobody else says when what is measured asks for more.
-    if function.measures.is_some() {
+    if function.measures.as_ref().is_some_and(|measures| !measures.is_empty()) {
         return true;
     }
     let held = matches!(

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tidegate_core::{Decimal, LoadType, Moment, Quantity, Replicas, Target, format_duration};
+use tidegate_core::{Decimal, LoadType, Moment, Quantity, Replicas, format_duration};
 
 use crate::config::Settings;
 use crate::decision::seconds as span_text;
 use crate::function::{Averages, Function, Last};
+use crate::latency;
 use crate::measured::{Measure, Source};
 use crate::rule::replicas_for;
 use crate::rules::{Answer, Rule, Sight};
@@ -122,11 +123,9 @@ pub fn averages(config: &Settings, function: &Function, last: &Last) -> Vec<Aver
         unit,
     };
     let Some(rule) = Rule::of(&function.policy.target) else {
-        let community =
-            matches!(function.policy.target, Target::Community { .. }) && !function.has_rules();
         let rate = function.busy_rate(config).as_f64();
         let busy = average("busy", crate::rule::BUSY_SPAN, rate, "calls/s");
-        return if community { vec![busy] } else { Vec::new() };
+        return if function.is_community() { vec![busy] } else { Vec::new() };
     };
     let unit = unit(rule.load);
     if rule.load == LoadType::Queue {
@@ -175,6 +174,7 @@ pub fn formula(config: &Settings, now: Moment, function: &Function, last: &Last)
     for measure in function.measures.iter().flat_map(|measures| measures.iter()) {
         lines.extend(by_measure(config, function, measure, &sight));
     }
+    lines.extend(experience(config, now, function));
     lines
 }
 
@@ -200,6 +200,17 @@ fn by_load(config: &Settings, function: &Function, last: &Last) -> Vec<String> {
     ]
 }
 
+/// What the counts of a while ago have shown.
+fn experience(config: &Settings, now: Moment, function: &Function) -> Option<String> {
+    let experience = &function.measures.as_ref()?.experience;
+    let (much, left) = experience.too_much(now)?;
+    let rate = function.call_rate(config);
+    let (keeps, left) = (experience.keeps(now, rate), span_text(left));
+    Some(format!(
+        "{much:.1} calls/s were too much for one replica, remembered for {left}: {rate:.1} calls/s keep {keeps}"
+    ))
+}
+
 fn by_measure(
     config: &Settings,
     function: &Function,
@@ -211,7 +222,7 @@ fn by_measure(
         return vec![format!("{source} {trouble}")];
     }
     if *source == Source::Latency {
-        return latency(config, function, measure, sight).into_iter().collect();
+        return by_latency(config, function, measure, sight).into_iter().collect();
     }
     let Measure { target, proportion, .. } = measure;
     let line = |name: &str, load: Fraction| {
@@ -224,15 +235,15 @@ fn by_measure(
     mean.into_iter().chain(measure.lately().map(|newest| line("now", newest))).collect()
 }
 
-fn latency(
+fn by_latency(
     config: &Settings,
     function: &Function,
     measure: &Measure,
     sight: &Sight<'_>,
 ) -> Option<String> {
     let measured = measure.latency(config, function, sight)?;
-    let state = &function.measures.as_ref()?.latency;
-    let wanted = state.answer(sight, &measured).up;
+    let experience = &function.measures.as_ref()?.experience;
+    let wanted = latency::answer(sight, &measured, experience).up;
     let Measure { source, target, proportion, .. } = measure;
     let (value, target, desired) =
         (source.text(measured.value), source.target(*target), sight.desired);
@@ -240,12 +251,8 @@ fn latency(
     let mut line = format!(
         "{source} {value} is {share:.2} of {target} × {proportion}: {desired} become {wanted}"
     );
-    if !state.settled(sight) {
+    if !experience.settled(sight, measured.age) {
         line += "; it is not judged before calls of 30s tell of the ready replicas";
-    }
-    if let Some((rate, left)) = state.too_much(sight.now) {
-        let left = span_text(left);
-        line += &format!("; {rate:.1} calls/s were too much for one, remembered for {left}");
     }
     Some(line)
 }

@@ -165,7 +165,7 @@ impl Function {
         }
         self.watch_starts(now, seen);
         if let Some(measures) = &mut self.measures {
-            measures.latency.see(now, seen.ready);
+            measures.experience.see(now, seen.ready);
         }
         if let Some(load) = load {
             self.record(config, now, load);
@@ -191,9 +191,10 @@ impl Function {
         })
     }
 
-    /// Calls that ended a second, of a function with a target; nothing is known to be none.
-    pub fn call_rate(&self, config: &Settings) -> Fraction {
-        self.stable.rate(config.stable).unwrap_or(Fraction::ZERO)
+    /// Calls a second, of any function; nothing is known to be none.
+    pub fn call_rate(&self, config: &Settings) -> f64 {
+        let span = if self.is_community() { config.busy } else { config.stable };
+        self.stable.rate(span).unwrap_or(Fraction::ZERO).as_f64()
     }
 
     /// Calls a second, for the rule without a target; nothing is known to be none.
@@ -203,10 +204,7 @@ impl Function {
 
     /// Whether a call began or ended lately. What the fast window no longer has cannot raise the count.
     pub fn stirred_lately(&self, config: &Settings, now: Moment) -> bool {
-        let lately = match self.policy.target {
-            Target::Community { .. } => BUSY_SPAN,
-            Target::Load { .. } => config.fast_window,
-        };
+        let lately = if self.is_community() { BUSY_SPAN } else { config.fast_window };
         self.stirred.is_some_and(|at| now.since(at) <= lately)
     }
 
@@ -306,14 +304,24 @@ impl Function {
         self.measures.as_ref().is_some_and(|measures| measures.iter().any(named))
     }
 
+    /// Whether it has neither a target nor a rule: then the rule of the community edition scales it.
+    pub fn is_community(&self) -> bool {
+        matches!(self.policy.target, Target::Community { .. }) && !self.has_rules()
+    }
+
     /// Replaces the named rules.
     pub fn set_rules(&mut self, rules: Vec<CustomRule>) {
         if self.measures.is_none() && rules.is_empty() {
             return;
         }
+        let community = self.is_community();
         let measures = self.measures.get_or_insert_default();
         if !measures.has_rules(&rules) {
             measures.set_rules(rules);
+            if self.is_community() != community {
+                // Calls are counted otherwise from now on.
+                self.forget_load();
+            }
         }
     }
 
@@ -336,8 +344,8 @@ impl Function {
         let counted = match self.policy.target {
             // Load changes nothing: nothing is kept of it.
             _ if self.policy.bounds.is_static() => return,
-            Target::Community { .. } => Counted::Begun,
-            Target::Load { .. } => Counted::Ended,
+            _ if self.is_community() => Counted::Begun,
+            _ => Counted::Ended,
         };
         self.watched.get_or_insert(now);
         let reading = Reading::new(now, load, counted);

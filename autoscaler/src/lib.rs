@@ -7,6 +7,7 @@ mod community;
 mod config;
 mod decide;
 mod decision;
+mod experience;
 mod explain;
 mod formula;
 mod function;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tidegate_core::{Decimal, LoadType, Moment, Policy, Target};
 
 use crate::decision::seconds;
+use crate::experience::Experience;
 use crate::history::Names;
-use crate::latency::Latency;
 use crate::window::Fraction;
 
 /// Where a value beside the gateway's own load comes from.
@@ -67,7 +67,7 @@ pub struct Measures {
     all: Vec<Measure>,
     /// Names of rules that the history tells of.
     pub names: Names,
-    pub latency: Latency,
+    pub experience: Experience,
 }
 
 /// One value over time.
@@ -154,15 +154,23 @@ impl fmt::Display for Trouble {
 }
 
 impl Measures {
-    /// What the labels alone need; nothing for most.
+    /// What the labels alone need; nothing for most. Of a queue the experience alone.
     pub fn of(policy: &Policy) -> Option<Box<Self>> {
-        let own = Measure::of(policy)?;
-        Some(Box::new(Self { all: vec![own], ..Self::default() }))
+        let own = Measure::of(policy);
+        let queue = matches!(policy.target, Target::Load { load: LoadType::Queue, .. });
+        let needed = own.is_some() || queue;
+        needed.then(|| Box::new(Self { all: own.into_iter().collect(), ..Self::default() }))
+    }
+
+    /// Whether nothing is measured elsewhere.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
     /// New labels: what is measured for the same source goes on, by their target.
     pub fn adopt(mut found: Option<Box<Self>>, policy: &Policy) -> Option<Box<Self>> {
         let Some(measures) = found.as_mut() else { return Self::of(policy) };
+        measures.experience = Experience::default();
         measures.all.retain(|measure| matches!(measure.source, Source::Rule(_)));
         measures.all.splice(0..0, Measure::of(policy));
         found
@@ -200,7 +208,7 @@ impl Measures {
 
     /// Another revision: its values are not the old one's.
     pub fn forget(&mut self) {
-        self.latency = Latency::default();
+        self.experience = Experience::default();
         for measure in &mut self.all {
             measure.forget();
         }
@@ -303,6 +311,11 @@ impl Measure {
     /// The newest value and its age.
     pub fn newest(&self, now: Moment) -> Option<(f64, Duration)> {
         self.samples.back().map(|sample| (sample.value, now.since(sample.at)))
+    }
+
+    /// The value before the newest.
+    pub fn before(&self) -> Option<f64> {
+        self.samples.iter().rev().nth(1).map(|sample| sample.value)
     }
 
     /// The mean of the samples of the last `window` before the newest.

@@ -186,7 +186,8 @@ impl Measure {
         }
         if self.source == Source::Latency {
             let measured = self.latency(config, function, sight)?;
-            return Some(function.measures.as_ref()?.latency.answer(sight, &measured));
+            let experience = &function.measures.as_ref()?.experience;
+            return Some(latency::answer(sight, &measured, experience));
         }
         let (mean, lately) = (self.mean(config.stable_window)?, self.lately()?);
         let of = |load: Fraction| replicas_for(load, self.target, self.proportion);
@@ -206,11 +207,13 @@ impl Measure {
         function: &Function,
         sight: &Sight<'_>,
     ) -> Option<latency::Measured> {
-        let (value, _) = self.newest(sight.now)?;
+        let (value, age) = self.newest(sight.now)?;
         Some(latency::Measured {
             value,
+            age,
+            before: self.before(),
             goal: self.target.as_f64() * self.proportion.as_f64(),
-            rate: function.call_rate(config).as_f64(),
+            rate: function.call_rate(config),
             demand: sight.load.map_or(0, Load::demand),
         })
     }
@@ -230,7 +233,17 @@ impl Wanted {
                 None => wanted.misses(measure, sight.now),
             }
         }
+        let keeps = measures.experience.keeps(sight.now, function.call_rate(config));
+        wanted.keep(keeps.min(sight.desired));
         wanted
+    }
+
+    /// What was too few before is not gone down to; nothing goes up for it.
+    fn keep(&mut self, count: Replicas) {
+        let answers = self.measured.as_mut().map(|(highest, _)| highest);
+        if let Some(highest) = answers.or(self.load.as_mut()) {
+            *highest = highest.max(Answer::all(count));
+        }
     }
 
     fn hear(&mut self, answer: Answer, source: &Source) {

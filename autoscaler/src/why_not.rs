@@ -146,7 +146,7 @@ impl Asked<'_> {
         }
         let wanted = self.wanted();
         if let Target::Community { factor } = self.function.policy.target
-            && !self.function.has_rules()
+            && self.function.is_community()
         {
             self.community(factor, lines);
         } else if wanted.highest().up < asked && wanted.is_known() {
@@ -222,8 +222,7 @@ impl Asked<'_> {
         }
         let wanted = self.wanted();
         let highest = wanted.highest();
-        let has_target = matches!(self.function.policy.target, Target::Load { .. });
-        if !has_target && !self.function.has_rules() {
+        if self.function.is_community() {
             self.raised(lines);
         } else if highest.up > asked {
             lines.push(match wanted.by() {

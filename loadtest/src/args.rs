@@ -273,6 +273,11 @@ pub fn parse(words: Vec<OsString>) -> Result<Command, BadArgs> {
 
 /// clap's first paragraph on one line, with its tip.
 fn sentence(error: &clap::Error) -> String {
+    if let Some(second) = second_url(error) {
+        return format!(
+            "one URL is called, and {second:?} is a second; many stand in a file for --targets"
+        );
+    }
     let text = error.to_string();
     let text = text.trim_start_matches("error: ");
     let first: Vec<&str> =
@@ -282,6 +287,17 @@ fn sentence(error: &clap::Error) -> String {
     match tip {
         Some(tip) => format!("{first}; {tip}"),
         None => first,
+    }
+}
+
+/// What stands behind the URL and is no flag.
+fn second_url(error: &clap::Error) -> Option<&str> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => {
+            Some(word.as_str()).filter(|word| !word.starts_with('-'))
+        }
+        _ => None,
     }
 }
 

@@ -118,7 +118,7 @@ fn what_cannot_be_meant_is_said_in_one_sentence() {
         ("-d x -D y u", "cannot be used with"),
         ("--rate 5/s --profile 5/s u", "cannot be used with"),
         ("--rate 5/s -q 5 u", "the argument '--rate <RATE>' cannot be used with -q (--each)"),
-        ("u v", "unexpected argument 'v'"),
+        ("u v", "one URL is called, and \"v\" is a second"),
     ];
     for (line, part) in cases {
         let error = error(line);

@@ -28,7 +28,7 @@ pub(super) async fn run(lane: &Rc<Lane>, slots: usize) -> std::io::Result<()> {
 
 async fn work(lane: &Lane, slot: &Slot, taken: &Taken, mut timer: Option<Timer>) {
     let mut at = now();
-    let mut turns = lane.shared.gap.map(|gap| Turns::new(at, gap, lane.end));
+    let mut turns = lane.shared.gap.map(|gap| Turns::new(lane.start, gap, lane.end));
     while !lane.stopped() {
         match (&mut timer, &mut turns) {
             (Some(timer), Some(turns)) => {

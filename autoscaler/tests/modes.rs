@@ -81,7 +81,7 @@ fn latency() -> Scenario {
 
 fn slow(function: &mut Scenario, seconds: f64, span: u64) -> &mut Scenario {
     for second in 0..span {
-        if second % 5 == 0 {
+        if second.is_multiple_of(5) {
             function.measures(&Source::Latency, seconds);
         }
         function.serves(20.0, secs(1));

@@ -104,7 +104,7 @@ impl Scenario {
     /// The same value every five seconds for so long; a look each second.
     pub fn reads(&mut self, source: &Source, value: f64, span: Duration) -> &mut Self {
         for second in 0..span.as_secs() {
-            if second % 5 == 0 {
+            if second.is_multiple_of(5) {
                 self.measures(source, value);
             }
             self.holds(self.load.in_flight, secs(1));

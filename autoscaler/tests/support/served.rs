@@ -95,7 +95,7 @@ impl Served {
             load.last_end = Some(self.function.now);
         }
         self.function.passes(secs(1));
-        if self.second % 5 == 0 {
+        if self.second.is_multiple_of(5) {
             self.measure();
         }
         self.function.look();

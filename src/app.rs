@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::loops::{scale, watch};
 use crate::memory::Memories;
 use crate::metrics::Metrics;
+use crate::recording::{self, Pages};
 use crate::schedule;
 use crate::tasks::Tasks;
 
@@ -41,6 +43,7 @@ pub struct App {
     scale: scale::ScaleLoop,
     nudges: Nudges,
     requests: mpsc::Receiver<scale::Request>,
+    record: Option<Pages>,
 }
 
 /// A control plane that listens.
@@ -66,6 +69,14 @@ pub enum AppError {
         address: SocketAddr,
         /// The flag that changes it.
         flag: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There can be no record.
+    #[error("cannot write the record {path}: {source}; choose another file with --record")]
+    Record {
+        /// Where.
+        path: PathBuf,
         /// Why not.
         source: io::Error,
     },
@@ -106,20 +117,33 @@ impl App {
             metrics,
             memories,
         );
-        Self { config, provider, table, gateway, scale, nudges, requests }
+        Self { config, provider, table, gateway, scale, nudges, requests, record: None }
     }
 
-    /// Takes the ports.
+    /// Takes the ports, and begins the record if one is to be kept.
     ///
     /// # Errors
-    /// When one is taken by somebody else.
-    pub async fn bind(self) -> Result<Bound, AppError> {
+    /// When a port is taken by somebody else, or the record cannot be written.
+    pub async fn bind(mut self) -> Result<Bound, AppError> {
         let at = |port| SocketAddr::new(self.config.bind, port);
         let api = listen(at(self.config.port), "API", "--port").await?;
         let metrics = listen(at(self.config.metrics_port), "metrics", "--metrics-port").await?;
         let api_address = api.local_addr().unwrap_or(at(self.config.port));
         let metrics_address = metrics.local_addr().unwrap_or(at(self.config.metrics_port));
+        self.begin_record()?;
         Ok(Bound { app: self, api, metrics, api_address, metrics_address })
+    }
+
+    fn begin_record(&mut self) -> Result<(), AppError> {
+        let Some(path) = &self.config.record else { return Ok(()) };
+        let can_freeze = self.provider.capabilities().freeze;
+        let settings = autoscaler_config(&self.config, can_freeze);
+        let begun = recording::begin(path, self.config.record_limit, &settings);
+        let (recorder, pages) =
+            begun.map_err(|source| AppError::Record { path: path.clone(), source })?;
+        self.scale.record(recorder);
+        self.record = Some(pages);
+        Ok(())
     }
 }
 
@@ -128,10 +152,13 @@ impl Bound {
     /// loops finish their turn, the provider ends its replicas.
     pub async fn run(self, stop: CancellationToken) {
         let Self { app, api, metrics, .. } = self;
-        let App { provider, table, gateway, scale, nudges, requests, .. } = app;
+        let App { provider, table, gateway, scale, nudges, requests, record, .. } = app;
         let (seen, seeing) = mpsc::channel(SEEN_AHEAD);
         let loops = Tasks::new();
         let inputs = scale::Inputs { seen: seeing, requests, nudges };
+        if let Some(pages) = record {
+            loops.spawn("record", pages.write());
+        }
         loops.spawn("scale", scale.run(inputs, loops.stop()));
         loops.spawn_until_stopped("watch", watch::run(provider.clone(), table, seen));
         let scrapes = Tasks::new();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
-use tidegate_core::{BadVar, Decimal, Vars};
+use tidegate_core::{BadVar, Decimal, Quantity, Vars};
 use tidegate_gateway::Config as GatewayConfig;
 
 /// Names that OpenFaaS users have in their environment already, and ours for them.
@@ -39,6 +39,10 @@ pub struct Config {
     pub warm: Duration,
     /// Idle replica-hours a day that functions with a learning zero policy may cost together.
     pub idle_budget: Option<Decimal>,
+    /// A file that takes what the scale loop sees and decides.
+    pub record: Option<PathBuf>,
+    /// Most bytes of that file.
+    pub record_limit: u64,
     /// Span over which load is averaged for scaling down.
     pub stable_window: Duration,
     /// Span over which load is averaged for scaling up.
@@ -101,6 +105,8 @@ impl Config {
             dry_run_idle: read.flag("TIDEGATE_DRY_RUN_IDLE", false),
             warm: read.duration("TIDEGATE_WARM_DURATION", secs(600)),
             idle_budget: idle_budget(&mut read),
+            record: read.optional_text("TIDEGATE_RECORD").map(PathBuf::from),
+            record_limit: bytes(&mut read, "TIDEGATE_RECORD_LIMIT", 1 << 30),
             stable_window: read.duration("TIDEGATE_STABLE_WINDOW", secs(30)),
             fast_window: read.duration("TIDEGATE_FAST_WINDOW", secs(6)),
             start_deadline: read.duration("TIDEGATE_START_DEADLINE", secs(60)),
@@ -111,6 +117,11 @@ impl Config {
         check(&config, &mut read);
         Ok(read.finish(config)?)
     }
+}
+
+fn bytes(read: &mut tidegate_core::Reader<'_>, name: &str, default: u64) -> u64 {
+    let default = Quantity::from_nanos(u128::from(default) * 1_000_000_000);
+    read.parsed(name, default, "a number of bytes such as 100Mi or 1G").units()
 }
 
 fn idle_budget(read: &mut tidegate_core::Reader<'_>) -> Option<Decimal> {
@@ -192,7 +203,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 27] = [
+pub const KNOWN: [&str; 29] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -204,6 +215,8 @@ pub const KNOWN: [&str; 27] = [
     "TIDEGATE_DRY_RUN_IDLE",
     "TIDEGATE_WARM_DURATION",
     "TIDEGATE_IDLE_BUDGET",
+    "TIDEGATE_RECORD",
+    "TIDEGATE_RECORD_LIMIT",
     "TIDEGATE_STABLE_WINDOW",
     "TIDEGATE_FAST_WINDOW",
     "TIDEGATE_START_DEADLINE",
@@ -276,8 +289,9 @@ mod tests {
     fn every_known_name_is_read() {
         for name in KNOWN {
             let bad = Config::from_vars(&vars(&[(name, "\u{0}?")]));
-            let text_is_fine =
-                ["STATE_DIR", "PASSWORD_FILE", "LOG"].iter().any(|end| name.ends_with(end));
+            let text_is_fine = ["STATE_DIR", "PASSWORD_FILE", "RECORD", "LOG"]
+                .iter()
+                .any(|end| name.ends_with(end));
             assert!(bad.is_err() || text_is_fine, "{name}");
         }
     }

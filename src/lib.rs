@@ -15,6 +15,7 @@ pub mod loops;
 pub mod memory;
 pub mod metrics;
 pub mod password;
+pub mod recording;
 pub mod schedule;
 pub mod tasks;
 pub mod up;

@@ -16,6 +16,7 @@ mod run;
 mod scaler;
 mod span;
 mod stage;
+mod told;
 pub mod trace;
 
 pub use histogram::Histogram;

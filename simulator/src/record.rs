@@ -3,10 +3,11 @@
 //! ```text
 //! tidegate-record 1
 //! config,stable_window=30s,fast_window=6s,…
-//! function,AT,NAME,QUIET:ZERO:RAISED:BY_HAND,LABEL=VALUE;LABEL=VALUE
+//! function,AT,NAME,QUIET:ZERO:RAISED:BY_HAND[:HABITS],LABEL=VALUE;LABEL=VALUE
 //! look,AT,NAME,CAUSE,REVISION,IN_FLIGHT,WAITING,STARTED,COMPLETED,CONCURRENCY,LAST_END,
 //!      DESIRED,READY,PENDING,DRAINING,FROZEN,LIMIT,TO,DEPTH,REASON          (one line)
 //! gone,AT,NAME
+//! floor, rules, measured, failed, common and memory: see `told.rs`
 //! ```
 //!
 //! Times and the integral of concurrency are nanoseconds; `-` is none. Whoever holds a scale loop may
@@ -16,10 +17,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use tidegate_autoscaler::{Ask, Config, Depth, Memory};
-use tidegate_core::{FunctionId, Moment, Observation, format_duration};
+use tidegate_autoscaler::{Ask, Config, CustomRule, Depth, Memory, Source};
+use tidegate_core::{FunctionId, Moment, Observation, Replicas, format_duration};
+use tidegate_idler::CommonRecord;
 
 use crate::scaler::Verdict;
+use crate::told::source_text;
 
 /// The first line of a record.
 pub const MAGIC: &str = "tidegate-record 1";
@@ -64,7 +67,11 @@ impl Recorder {
             Some(memory) => {
                 let zero = memory.zero_millis.map_or("-".to_owned(), |millis| millis.to_string());
                 let (raised, by_hand) = (u8::from(memory.raised), u8::from(memory.by_hand));
-                self.put(format_args!(",{}:{zero}:{raised}:{by_hand},", memory.quiet_millis));
+                self.put(format_args!(",{}:{zero}:{raised}:{by_hand}", memory.quiet_millis));
+                if let Some(habits) = &memory.habits {
+                    self.put(format_args!(":{}", as_json(habits)));
+                }
+                self.line.push(',');
             }
             None => self.line.push_str(",-,"),
         }
@@ -79,6 +86,61 @@ impl Recorder {
     pub fn gone(&mut self, now: Moment, function: &FunctionId) {
         self.begin("gone", now, function);
         self.write();
+    }
+
+    /// The function has another least count.
+    pub fn floor(&mut self, now: Moment, function: &FunctionId, least: Replicas) {
+        self.begin("floor", now, function);
+        self.put(format_args!(",{least}"));
+        self.write();
+    }
+
+    /// The function has other rules.
+    pub fn rules(&mut self, now: Moment, function: &FunctionId, rules: &[CustomRule]) {
+        self.begin("rules", now, function);
+        self.line.push(',');
+        for (at, rule) in rules.iter().enumerate() {
+            let comma = if at > 0 { ";" } else { "" };
+            let (name, nanos) = (escape(&rule.name), rule.min_interval.as_nanos());
+            self.put(format_args!("{comma}{name}:{}:{}:{nanos}", rule.target, rule.proportion));
+        }
+        self.write();
+    }
+
+    /// A value was measured, or could not be.
+    pub fn measured(
+        &mut self,
+        now: Moment,
+        function: &FunctionId,
+        source: &Source,
+        value: &Result<f64, String>,
+    ) {
+        let kind = if value.is_ok() { "measured" } else { "failed" };
+        self.begin(kind, now, function);
+        self.put(format_args!(",{},", escape(&source_text(source))));
+        match value {
+            Ok(value) => self.put(format_args!("{value}")),
+            Err(why) => self.line.push_str(&escape(why)),
+        }
+        self.write();
+    }
+
+    /// What was known of all functions together at the start.
+    pub fn common(&mut self, now: Moment, common: &CommonRecord) {
+        self.put(format_args!("common,{},-,{}", now.as_nanos(), as_json(common)));
+        self.write();
+    }
+
+    /// Memory became short, or is short no longer.
+    pub fn memory_is_short(&mut self, now: Moment, short: bool) {
+        let word = if short { "short" } else { "enough" };
+        self.put(format_args!("memory,{},-,{word}", now.as_nanos()));
+        self.write();
+    }
+
+    /// Whether the writer gave an error: what follows is not written any more.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// A look by itself, and what it came to.
@@ -171,6 +233,11 @@ fn cause_text(cause: Cause) -> String {
         Cause::Ask(Ask::AlertResolved) => "resolved".to_owned(),
         Cause::Ask(Ask::Operator(asked)) => format!("operator:{asked}"),
     }
+}
+
+/// As JSON, which escaping keeps in one field.
+fn as_json(what: &impl serde::Serialize) -> String {
+    escape(&serde_json::to_string(what).expect("plain numbers with text keys"))
 }
 
 /// What would end a field or a line, as `%` and two digits.

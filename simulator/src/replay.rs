@@ -14,6 +14,7 @@ use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas, par
 use crate::hash::Fnv;
 use crate::record::{Cause, MAGIC, unescape};
 use crate::scaler::{Change, Verdict};
+use crate::told::{Told, json};
 use crate::trace::BadTrace;
 use crate::trace::csv::{Field, Row, Rows};
 
@@ -54,6 +55,7 @@ pub(crate) enum Line {
     },
     Look(Box<Look>),
     Gone(FunctionId),
+    Told(Told),
 }
 
 pub(crate) struct Look {
@@ -114,6 +116,7 @@ impl Replay {
                 autoscaler.insert(now, id, policy, memory.map(|memory| *memory));
             }
             Line::Gone(id) => autoscaler.remove(&id),
+            Line::Told(told) => told.tell(autoscaler),
             Line::Config(_) => {}
             Line::Look(look) => {
                 let decision = match look.cause {
@@ -171,6 +174,9 @@ fn text(change: Option<Change>, label: &str) -> String {
 pub(crate) fn read_line(row: Row<'_>) -> Result<Line, BadTrace> {
     let fields: Vec<Field<'_>> = row.fields().collect();
     let kind = fields[0];
+    if let Some(told) = Told::read(row)? {
+        return Ok(Line::Told(told));
+    }
     let missing = || row.bad("fields are missing");
     if kind.text == "config" {
         return config(&fields[1..]).map(|config| Line::Config(Box::new(config)));
@@ -189,7 +195,7 @@ pub(crate) fn read_line(row: Row<'_>) -> Result<Line, BadTrace> {
             look(now, id, &fields).map(|look| Line::Look(Box::new(look)))
         }
         "look" => Err(row.bad(format!("{} fields where a look has {LOOK_FIELDS}", fields.len()))),
-        _ => Err(kind.bad(format!("{:?} is not config, function, look or gone", kind.shown()))),
+        _ => Err(kind.bad(format!("{:?} is not config, function, look, gone, floor, rules, measured, failed, common or memory", kind.shown()))),
     }
 }
 
@@ -229,15 +235,17 @@ fn memory(field: &Field<'_>) -> Result<Option<Memory>, BadTrace> {
         return Ok(None);
     }
     let bad = || field.bad("is not QUIET:ZERO:RAISED:BY_HAND");
-    let mut parts = field.text.split(':');
+    let mut parts = field.text.splitn(5, ':');
     let mut part = || parts.next().ok_or_else(bad);
     let (quiet, zero, raised, by_hand) = (part()?, part()?, part()?, part()?);
+    let habits = parts.next().map(|text| json(&field.part(text))).transpose()?;
     let zero_millis = if zero == "-" { None } else { Some(zero.parse().map_err(|_| bad())?) };
     Ok(Some(Memory {
         quiet_millis: quiet.parse().map_err(|_| bad())?,
         zero_millis,
         raised: raised == "1",
         by_hand: by_hand == "1",
+        habits,
         ..Memory::default()
     }))
 }

@@ -2,15 +2,19 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use support::policy;
+use tidegate_autoscaler::{Autoscaler, Config, CustomRule, Memory, Source};
+use tidegate_core::{Decimal, FunctionId, Load, Moment, Observation, Policy, Replicas};
 use tidegate_simulator::generate::generate;
 use tidegate_simulator::record::Recorder;
 use tidegate_simulator::report::PolicyReport;
 use tidegate_simulator::trace::{Reading, read};
-use tidegate_simulator::{Contender, Options, replay, run};
+use tidegate_simulator::{Contender, Options, Random, Verdict, replay, run};
 
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
@@ -83,4 +87,160 @@ fn a_record_is_a_trace_for_other_policies() {
     assert!(lost <= 5, "{lost} of {} calls are lost", report.calls);
     let mean = calls.iter().map(|call| call.takes as f64).sum::<f64>() / calls.len() as f64 / 1e9;
     assert!((mean - 0.5).abs() < 0.02, "{mean}");
+}
+
+/// What a live loop tells besides observations changes decisions, so the record must carry it.
+#[test]
+fn what_is_told_besides_is_told_again() {
+    let labels: BTreeMap<String, String> = [
+        ("com.openfaas.scale.type", "cpu"),
+        ("com.openfaas.scale.target", "500"),
+        ("com.openfaas.scale.zero", "true"),
+        ("com.tidegate.scale.zero-policy", "adaptive"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let (mut live, out) = (Live::new(&labels), Shared::default());
+    let mut recorder = Recorder::new(Box::new(out.clone()), &Config::default());
+    live.memory = Some(taught(&labels));
+    let changes = live.run(&mut recorder);
+    recorder.finish().expect("memory takes everything");
+    let bytes = out.0.lock().expect("nobody panics with it").clone();
+    let text = String::from_utf8(bytes).expect("text");
+    for kind in ["floor,", "rules,", "measured,", "failed,", "common,", "memory,"] {
+        assert!(text.lines().any(|line| line.starts_with(kind)), "{kind}");
+        let without: String = text
+            .lines()
+            .filter(|line| !line.starts_with(kind))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let matters = ["floor,", "rules,", "measured,", "failed,"].contains(&kind);
+        let again = replay("r.csv", without.as_bytes()).expect("still a record");
+        assert_eq!(matters, !again.mismatches.is_empty(), "{kind}");
+    }
+    assert!(text.contains("\"kind\":\"adaptive"), "{text}");
+    let again = replay("r.csv", text.as_bytes()).expect("our own record");
+    assert_eq!(again.mismatches, []);
+    assert_eq!(again.recorded, again.replayed);
+    assert_eq!(again.changes, changes);
+    assert!(changes > 5, "{changes}");
+}
+
+/// One function with an autoscaler of its own, as a loop would have it.
+struct Live {
+    autoscaler: Autoscaler,
+    function: FunctionId,
+    labels: BTreeMap<String, String>,
+    memory: Option<Memory>,
+    desired: Replicas,
+    changes: u64,
+}
+
+impl Live {
+    fn new(labels: &BTreeMap<String, String>) -> Self {
+        Self {
+            autoscaler: Autoscaler::new(Config::default()),
+            function: FunctionId::parse("cat").expect("good"),
+            labels: labels.clone(),
+            memory: None,
+            desired: Replicas::ONE,
+            changes: 0,
+        }
+    }
+
+    fn run(mut self, recorder: &mut Recorder) -> u64 {
+        let common = self.autoscaler.common();
+        recorder.common(Moment::ZERO, &common);
+        self.autoscaler.restore_common(&common);
+        recorder.function(Moment::ZERO, &self.function, &self.labels, self.memory.as_ref());
+        let (policy, _) = Policy::from_labels(&self.labels).expect("good");
+        let (id, memory) = (self.function.clone(), self.memory.take());
+        self.autoscaler.insert(Moment::ZERO, id, policy, memory);
+        let mut random = Random::new(7);
+        let (mut level, mut started) = (100.0, 0);
+        for second in 1..4000_u64 {
+            let now = Moment::from_nanos(second * 1_000_000_000);
+            started += 1;
+            match second {
+                100 => self.floor(recorder, now, 3),
+                400 => self.floor(recorder, now, 0),
+                600 => self.rules(recorder, now),
+                1500 => recorder.memory_is_short(now, true),
+                _ => {}
+            }
+            if second % 5 == 0 {
+                level = (level * (0.6 + random.unit())).clamp(10.0, 20_000.0);
+                let value =
+                    if random.unit() < 0.1 { Err("no, none".to_owned()) } else { Ok(level) };
+                self.measured(recorder, now, &Source::Cpu, value);
+                if second > 600 {
+                    let rule = Source::Rule("lag, of all".into());
+                    self.measured(recorder, now, &rule, Ok(level / 7.0));
+                }
+            }
+            self.look(recorder, now, started);
+        }
+        self.changes
+    }
+
+    fn floor(&mut self, recorder: &mut Recorder, now: Moment, least: u32) {
+        recorder.floor(now, &self.function, Replicas::new(least));
+        self.autoscaler.floor(&self.function, Replicas::new(least));
+    }
+
+    fn rules(&mut self, recorder: &mut Recorder, now: Moment) {
+        let rules = vec![CustomRule {
+            name: "lag, of all".into(),
+            target: Decimal::whole(20),
+            proportion: Policy::DEFAULT_PROPORTION,
+            min_interval: Duration::from_secs(5),
+        }];
+        recorder.rules(now, &self.function, &rules);
+        self.autoscaler.set_rules(&self.function, rules);
+    }
+
+    fn measured(
+        &mut self,
+        recorder: &mut Recorder,
+        now: Moment,
+        source: &Source,
+        value: Result<f64, String>,
+    ) {
+        recorder.measured(now, &self.function, source, &value);
+        self.autoscaler.measured(now, &self.function, source, value);
+    }
+
+    fn look(&mut self, recorder: &mut Recorder, now: Moment, started: u64) {
+        let load = Load { in_flight: 1, started, completed: started - 1, ..Load::default() };
+        let seen = Observation {
+            function: self.function.clone(),
+            revision: 1,
+            load: Some(load),
+            desired: self.desired,
+            ready: self.desired,
+            pending: Replicas::ZERO,
+            draining: Replicas::ZERO,
+            frozen: Replicas::ZERO,
+            replica_limit: None,
+        };
+        let verdict = Verdict::from(self.autoscaler.decide(now, &seen));
+        recorder.look(now, &seen, &verdict);
+        if let Some(change) = verdict.change {
+            self.desired = change.to;
+            self.changes += 1;
+        }
+    }
+}
+
+/// What a function that was called now and then had taught.
+fn taught(labels: &BTreeMap<String, String>) -> Memory {
+    let mut live = Live::new(labels);
+    let (policy, _) = Policy::from_labels(labels).expect("good");
+    live.autoscaler.insert(Moment::ZERO, live.function.clone(), policy, None);
+    let mut recorder = Recorder::new(Box::new(io::sink()), &Config::default());
+    for minute in 1..100 {
+        live.look(&mut recorder, Moment::from_nanos(minute * 60_000_000_000), minute);
+    }
+    let end = Moment::from_nanos(6_000_000_000_000);
+    live.autoscaler.memory(end, &live.function).expect("it is known")
 }

@@ -76,6 +76,9 @@ struct Settings {
     /// Longest that a call waits for a replica [default: 60s]
     #[arg(long, value_name = "DURATION")]
     wake_timeout: Option<String>,
+    /// Records counts that the scale loop sees and decides, for tidegate simulate
+    #[arg(long, value_name = "FILE")]
+    record: Option<String>,
     /// Which log lines are shown, such as info or tidegate=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -127,7 +130,7 @@ fn setting(text: &str) -> Result<(&'static str, String), String> {
 }
 
 impl Settings {
-    fn variables(&self) -> [(&'static str, &Option<String>); 14] {
+    fn variables(&self) -> [(&'static str, &Option<String>); 15] {
         [
             ("TIDEGATE_BIND", &self.bind),
             ("TIDEGATE_PORT", &self.port),
@@ -141,6 +144,7 @@ impl Settings {
             ("TIDEGATE_START_DEADLINE", &self.start_deadline),
             ("TIDEGATE_UPSTREAM_TIMEOUT", &self.upstream_timeout),
             ("TIDEGATE_WAKE_TIMEOUT", &self.wake_timeout),
+            ("TIDEGATE_RECORD", &self.record),
             ("TIDEGATE_LOG", &self.log),
             ("TIDEGATE_LOG_FORMAT", &self.log_format),
         ]

@@ -22,6 +22,7 @@ use tidegate_autoscaler::{Ask, Autoscaler};
 use tidegate_core::{FunctionId, Moment, Replicas};
 use tidegate_gateway::{Clock, Entry, Nudges, ScaleError, Table};
 use tidegate_provider::{Provider, ProviderError};
+use tidegate_simulator::record::Recorder;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -34,10 +35,12 @@ use crate::memory::{Memories, Unsaved};
 use crate::metrics::Metrics;
 
 mod apply;
+mod decider;
 mod floors;
 mod known;
 
 use apply::Call;
+use decider::Decider;
 use floors::{Floors, Now};
 use known::{Watched, answer_not_deployed};
 
@@ -78,7 +81,7 @@ pub struct ScaleLoop {
     pub(crate) clock: Clock,
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) table: Arc<Table>,
-    pub(crate) autoscaler: Autoscaler,
+    autoscaler: Decider,
     pub(crate) metrics: Metrics,
     pub(crate) memories: Memories,
     functions: HashMap<FunctionId, Watched>,
@@ -121,7 +124,7 @@ impl ScaleLoop {
             clock,
             provider,
             table,
-            autoscaler,
+            autoscaler: Decider::new(autoscaler),
             metrics,
             memories,
             functions: HashMap::new(),
@@ -130,6 +133,11 @@ impl ScaleLoop {
             calls: FuturesUnordered::new(),
             saving: None,
         }
+    }
+
+    /// Records all that it sees and decides; to be called before it runs.
+    pub fn record(&mut self, recorder: Recorder) {
+        self.autoscaler.record(recorder);
     }
 
     /// Turns until `stop`; a call under way is finished, then what was learnt is written down.
@@ -153,6 +161,7 @@ impl ScaleLoop {
         while let Some(done) = self.calls.next().await {
             self.finish(done);
         }
+        self.autoscaler.end_record();
         self.save_and_wait().await;
     }
 
@@ -179,7 +188,7 @@ impl ScaleLoop {
             return;
         }
         let seen = watched.entry.observe(now);
-        let decision = self.autoscaler.decide(now, &seen);
+        let decision = self.autoscaler.decide(now, &seen, None);
         self.metrics.decided(&function, &decision.action);
         self.apply(&function, decision, None);
     }
@@ -204,7 +213,7 @@ impl ScaleLoop {
     fn turn_floors(&mut self) {
         let now = self.both_clocks();
         for (function, least) in self.floors.turn(now) {
-            self.autoscaler.floor(&function, least);
+            self.autoscaler.floor(now.moment, &function, least);
             self.look(function);
         }
     }
@@ -238,7 +247,7 @@ impl ScaleLoop {
             return;
         }
         let seen = watched.entry.observe(now);
-        let decision = self.autoscaler.ask(now, &seen, ask);
+        let decision = self.autoscaler.decide(now, &seen, Some(ask));
         self.metrics.decided(&function, &decision.action);
         self.apply(&function, decision, Some(answer));
     }

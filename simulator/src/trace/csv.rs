@@ -118,7 +118,12 @@ impl<'a> Row<'a> {
     }
 }
 
-impl Field<'_> {
+impl<'a> Field<'a> {
+    /// A part of this field.
+    pub(crate) fn part(&self, text: &'a str) -> Self {
+        Self { text, ..*self }
+    }
+
     pub(crate) fn bad(&self, what: impl Into<String>) -> BadTrace {
         BadTrace {
             file: self.row.file.to_owned(),

@@ -52,17 +52,20 @@ impl ScaleLoop {
             Some(_) => self.autoscaler.memory(now, &function),
         };
         let policy = Policy::clone(&entry.policy());
-        self.autoscaler.insert(now, function.clone(), policy, memory);
-        let labels = &entry.status().deployment.labels;
+        let status = entry.status();
+        let labels = &status.deployment.labels;
+        self.autoscaler.insert(now, &function, policy, labels, memory);
         let least = self.floors.set(self.both_clocks(), &function, labels);
-        self.autoscaler.floor(&function, least);
+        if !least.is_zero() {
+            self.autoscaler.floor(now, &function, least);
+        }
         let new = || Watched::new(entry, revision);
         self.functions.entry(function).or_insert_with(new).revision = revision;
     }
 
     /// Whoever asked something of it is told that it is gone.
     fn forget(&mut self, function: &FunctionId) {
-        self.autoscaler.remove(function);
+        self.autoscaler.remove(self.clock.now(), function);
         self.floors.forget(function);
         self.metrics.forget(function);
         self.memories.forget(function);

@@ -3,7 +3,7 @@
 mod support;
 
 use support::{Scenario, secs};
-use tidegate_autoscaler::Config;
+use tidegate_autoscaler::{Config, CustomRule, Source};
 
 const CAPACITY_5: [(&str, &str); 4] =
     [("type", "capacity"), ("target", "5"), ("target-proportion", "1"), ("max", "8")];
@@ -92,4 +92,75 @@ fn the_last_fifty_decisions_are_told_with_who_asked() {
     assert_eq!(told.decisions.len(), 50);
     assert!(told.decisions.iter().all(|past| past.by == "operator"));
     assert_eq!(told.decisions[49].seconds_ago, 1.0);
+}
+
+#[test]
+fn what_is_measured_elsewhere_is_told_with_its_formula() {
+    let labels = [("type", "cpu"), ("target", "500"), ("target-proportion", "1"), ("max", "10")];
+    let mut function = Scenario::with(&labels);
+    let lag = with_rule(&mut function);
+    function.measures(&lag, 12.0).reads(&Source::Cpu, 1200.0, secs(10)).wants(3);
+    function.reads(&Source::Cpu, 1900.0, secs(11)).wants(4);
+    let told = function.explain();
+    let rule = "the highest of: cpu target 500 × proportion 1 for each replica; rule lag target 10 × proportion 0.5 for each replica";
+    assert_eq!(told.rule, rule);
+    assert_eq!(
+        told.formula,
+        [
+            "cpu, mean of 30s: ceil(1620 milli-CPU / (500 × 1)) = 4",
+            "cpu, now: ceil(1900 milli-CPU / (500 × 1)) = 4",
+            "rule lag was last measured 21s ago",
+        ]
+    );
+    let cpu = &told.measured[0];
+    assert_eq!((cpu.source.as_str(), cpu.value, cpu.unit), ("cpu", Some(1900.0), "milli-CPU"));
+    assert_eq!((cpu.target.as_str(), cpu.wanted.map(|count| count.get())), ("500", Some(4)));
+    let old = &told.measured[1];
+    assert_eq!((old.source.as_str(), old.wanted), ("rule lag", None));
+    assert_eq!(old.trouble.as_deref(), Some("was last measured 21s ago"));
+    let stale = "stays at 4: rule lag was last measured 21s ago; that never scales down";
+    assert_eq!(told.decision, stale);
+    assert!(told.bounds.contains(&stale["stays at 4: ".len()..].to_owned()), "{:?}", told.bounds);
+    assert_eq!(told.decisions[0].why, "cpu asks for 3");
+}
+
+#[test]
+fn rules_alone_latency_and_memory_are_told_in_their_words() {
+    let mut function = Scenario::with(&[]);
+    let lag = with_rule(&mut function);
+    function.reads(&lag, 12.0, secs(5)).wants(3);
+    let told = function.explain();
+    assert_eq!((told.policy.kind, told.averages.len()), ("rules", 0));
+    assert_eq!(told.rule, "rule lag target 10 × proportion 0.5 for each replica");
+    assert_eq!(told.formula[1], "rule lag, now: ceil(12.000 / (10 × 0.5)) = 3");
+    let labels = [("type", "memory"), ("target", "256Mi"), ("target-proportion", "1")];
+    let mut function = Scenario::with(&labels);
+    function.reads(&Source::Memory, f64::from(700 << 20), secs(5)).wants(3);
+    let told = function.explain();
+    assert_eq!(told.policy.target.as_deref(), Some("256Mi"));
+    assert_eq!(told.formula[0], "memory, mean of 30s: ceil(700Mi / (256Mi × 1)) = 3");
+    let labels = [("type", "latency"), ("tidegate:target", "p99.9:1.5s")];
+    let mut function = Scenario::with(&labels);
+    function.reads(&Source::Latency, 2.7, secs(20));
+    let told = function.explain();
+    assert_eq!(told.rule, "latency target p99.9:1.5s × proportion 0.9");
+    assert_eq!(
+        told.formula,
+        [
+            "latency 2.700s is 2.00 of 1.5s × 0.9: 1 become 1; it is not judged before calls of 30s tell of the ready replicas"
+        ]
+    );
+    assert!(
+        serde_json::to_string(&told)
+            .expect("plain")
+            .contains("\"measured\":[{\"source\":\"latency\"")
+    );
+}
+
+fn with_rule(function: &mut Scenario) -> Source {
+    let proportion = "0.5".parse().expect("a decimal");
+    let (target, min_interval) = (tidegate_core::Decimal::whole(10), secs(1));
+    let rule = CustomRule { name: "lag".into(), target, proportion, min_interval };
+    function.autoscaler.set_rules(&function.function.clone(), vec![rule]);
+    Source::Rule("lag".into())
 }

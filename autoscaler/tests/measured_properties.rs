@@ -224,11 +224,14 @@ proptest! {
         let (id, lag) = (function.function.clone(), Source::Rule("lag".into()));
         function.autoscaler.set_rules(&id, vec![rule("lag", 10)]);
         let asks = |value: f64| ((value * 10.0 / 9.0 - 1e-9).ceil() as u64).max(1);
-        function.measures(&lag, 0.0).holds(0, secs(10));
+        function.holds(0, secs(10)).measures(&lag, 0.0);
+        let mut newest = function.now;
         let mut seen = vec![0.0];
+        function.holds(0, secs(5));
         for (value, fate) in values {
             let scaled = value * 10.0;
-            let late = function.now.saturating_sub(secs(7));
+            // Older than what is known.
+            let late = newest.saturating_sub(secs(2));
             match fate {
                 0 => {}
                 1 => _ = function.measures(&lag, scaled).measures(&lag, scaled),
@@ -238,6 +241,7 @@ proptest! {
             }
             if [1, 4, 5].contains(&fate) {
                 seen.push(value);
+                newest = function.now;
             }
             function.holds(0, secs(5));
             let most = seen.iter().copied().map(asks).max().unwrap_or(1);

@@ -3,7 +3,7 @@
 mod support;
 
 use support::{Scenario, secs};
-use tidegate_autoscaler::Ask;
+use tidegate_autoscaler::{Ask, Source};
 use tidegate_core::Replicas;
 
 const CAPACITY_5: [(&str, &str); 4] =
@@ -100,4 +100,29 @@ fn starts_that_do_not_succeed_and_rates_are_told() {
         function.explain().decision,
         "stays at 2: 8 wanted, but com.tidegate.scale.up-rate allows no more while 1 are ready"
     );
+}
+
+#[test]
+fn what_is_measured_elsewhere_stands_against_more_and_fewer() {
+    let labels = [("type", "cpu"), ("target", "500"), ("target-proportion", "1"), ("max", "10")];
+    let mut function = Scenario::with(&labels);
+    tells(&function, 2, &["not been looked at"]);
+    function.reads(&Source::Cpu, 1400.0, secs(40)).wants(3);
+    tells(
+        &function,
+        5,
+        &[
+            "cpu asks for 3 only",
+            "cpu, mean of 30s: ceil(1400 milli-CPU / (500 × 1)) = 3",
+            "5 come with more than 2000 milli-CPU by cpu, 4 × 500 × 1",
+        ],
+    );
+    tells(&function, 2, &["cpu asks for 3"]);
+    function.reads(&Source::Cpu, 940.0, secs(40)).wants(3);
+    tells(&function, 2, &["15 % more than there is asks for 3, not 2", "within 15m of that"]);
+    function.fails(&Source::Cpu, "no cgroup").holds(0, secs(2));
+    let why = "cpu could not be measured: no cgroup; that never scales down";
+    tells(&function, 1, &[why, "the load was seen for 0s of the 30s"]);
+    tells(&function, 3, &["there are 3: cpu could not be measured"]);
+    tells(&function, 4, &[why]);
 }

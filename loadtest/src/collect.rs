@@ -163,7 +163,9 @@ impl<'a> Collector<'a> {
             all.add(target);
         }
         let (first, least) = self.busy(interrupted);
-        let elapsed = self.last.map_or(Duration::ZERO, |last| {
+        // Calls that were cut off have no end: then the run's counts.
+        let last = if interrupted { self.last.max(self.ended) } else { self.last };
+        let elapsed = last.map_or(Duration::ZERO, |last| {
             last.saturating_duration_since(self.start).max(least).saturating_sub(first)
         });
         let names = self.plan.targets.iter().zip(&self.targets);

@@ -3,32 +3,41 @@
 
 use std::time::Instant;
 
-use tidegate_autoscaler::{Autoscaler, Config};
+use tidegate_autoscaler::{Autoscaler, Config, Source};
 use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas};
 
-const FUNCTIONS: u64 = 100_000;
 const TICKS: u64 = 60;
 
 fn main() {
-    let labels = [("type", "capacity"), ("target", "5"), ("zero", "true")];
+    run(100_000, "capacity", TICKS);
+    run(100_000, "cpu", TICKS);
+    run(1_000_000, "capacity", TICKS / 2);
+}
+
+/// So many functions of one kind, each with calls in every tick.
+fn run(functions: u64, kind: &str, ticks: u64) {
+    let labels = [("type", kind), ("target", "5"), ("zero", "true")];
     let labels =
         labels.map(|(name, value)| (format!("com.openfaas.scale.{name}"), value.to_owned()));
     let (policy, _) = Policy::from_labels(&labels.into_iter().collect()).expect("good labels");
     let mut autoscaler = Autoscaler::new(Config::default());
     let mut seen = Vec::new();
-    for number in 0..FUNCTIONS {
+    for number in 0..functions {
         let function = FunctionId::parse(&format!("f{number}")).expect("a good name");
         autoscaler.insert(Moment::ZERO, function.clone(), policy.clone(), None);
         seen.push(observation(function));
     }
     let mut times = Vec::new();
     let mut on_cpu = 0;
-    for tick in 1..=TICKS {
+    for tick in 1..=ticks {
         for (number, seen) in (0_u64..).zip(&mut seen) {
             let load = seen.load.as_mut().expect("always known");
             load.in_flight = (number + tick) % 4;
             load.concurrency_nanos += load.in_flight * 1_000_000_000;
             load.completed += 3;
+        }
+        if kind == "cpu" && tick % 5 == 0 {
+            measure(&mut autoscaler, &seen, tick);
         }
         let (began, cpu_began) = (Instant::now(), cpu_nanos());
         for seen in &seen {
@@ -39,14 +48,32 @@ fn main() {
     }
     times.sort();
     let median = times[times.len() / 2];
-    let each = median.as_nanos() / u128::from(FUNCTIONS);
+    let each = median.as_nanos() / u128::from(functions);
     println!(
-        "{FUNCTIONS} active functions: one tick {:.1} ms (median of {TICKS}), {each} ns each",
+        "{functions} active functions by {kind}: one tick {:.1} ms (median of {ticks}), {each} ns each",
         median.as_secs_f64() * 1e3
     );
-    let cpu = on_cpu / TICKS;
-    println!("of it on the CPU: {:.1} ms (mean), {} ns each", cpu as f64 / 1e6, cpu / FUNCTIONS);
-    println!("engine: {} bytes each with full windows", autoscaler.bytes() / FUNCTIONS as usize);
+    let cpu = on_cpu / ticks;
+    println!("  of it on the CPU: {:.1} ms (mean), {} ns each", cpu as f64 / 1e6, cpu / functions);
+    let bytes = autoscaler.bytes() / functions as usize;
+    println!("  engine: {bytes} bytes each after {ticks} ticks");
+}
+
+/// A value for each, which is not part of the tick.
+fn measure(autoscaler: &mut Autoscaler, seen: &[Observation], tick: u64) {
+    let began = Instant::now();
+    for (number, seen) in (0_u64..).zip(seen) {
+        let value = ((number + tick) % 4) as f64;
+        autoscaler.measured(Moment::from_secs(tick), &seen.function, &Source::Cpu, Ok(value));
+    }
+    if tick == TICKS {
+        let took = began.elapsed();
+        println!(
+            "  a value for each of {} taken in: {:.1} ms",
+            seen.len(),
+            took.as_secs_f64() * 1e3
+        );
+    }
 }
 
 /// Time this thread was running, so that a busy machine can be told from a slow tick; 0 where unknown.

@@ -16,6 +16,7 @@ use crate::habits;
 use crate::history::Record;
 use crate::measured::{CustomRule, Source};
 use crate::memory::LastDecision;
+use crate::stamp::Stamp;
 use crate::why_not::{self, WhyNot};
 use crate::{Config, Memory};
 
@@ -70,11 +71,11 @@ impl Autoscaler {
         let function = self.functions.get(function)?;
         let idle = &function.idle;
         let load = function.last.and_then(|last| last.load).unwrap_or_default();
-        let begun = load.last_end.map_or(idle.touched, |end| end.max(idle.touched));
-        let before = if load.last_end.is_some() { Duration::ZERO } else { idle.quiet_before };
+        let begun = load.last_end.map_or(idle.touched(), |end| end.max(idle.touched()));
+        let before = if load.last_end.is_some() { Duration::ZERO } else { idle.quiet_before() };
         let busy = load.demand() > 0;
         let quiet = if busy { Duration::ZERO } else { now.since(begun) + before };
-        let zero = idle.zero_since.map(|since| now.since(since) + idle.zero_before);
+        let zero = idle.zero_since.get().map(|since| now.since(since) + idle.zero_before());
         // Whole seconds: what is written down should not change for less.
         let millis = |span: Duration| span.as_secs() * 1000;
         Some(Memory {
@@ -180,8 +181,8 @@ impl Autoscaler {
         };
         // A look that comes late counts as made at the last one, since time never goes back; but what
         // it tells of the load is old.
-        let late = function.last.is_some_and(|last| now < last.at);
-        let now = function.last.map_or(now, |last| now.max(last.at));
+        let late = function.last.is_some_and(|last| now < last.at());
+        let now = function.last.map_or(now, |last| now.max(last.at()));
         let load = seen.load.as_ref().filter(|_| !late);
         habits::learn(&mut self.config, function, now, load);
         function.see(&self.config, now, seen, load);
@@ -215,11 +216,11 @@ fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &A
     };
     function.hold = hold;
     let known: Option<Load> = function.last.and_then(|last| last.load);
-    let known_at = function.last.and_then(|last| last.known_at);
+    let known_at = function.last.map_or(Stamp::NONE, |last| last.known_at);
     function.last = Some(Last {
-        at: look.now,
+        seen_at: Stamp::at(look.now),
         load: look.load.copied().or(known),
-        known_at: look.load.map(|_| look.now).or(known_at),
+        known_at: look.load.map_or(known_at, |_| Stamp::at(look.now)),
         desired,
         ready: seen.ready,
         pending: seen.pending,

@@ -133,7 +133,7 @@ const UP_EVERY: Duration = Duration::from_secs(10);
 /// Whether a step is due. At moments that no load shifts, so that more of it never comes later.
 fn is_due(look: &Look<'_>, function: &Function, every: Duration) -> bool {
     let step = |at: Moment| at.since_start().as_millis() / every.as_millis();
-    function.last.is_none_or(|last| step(last.at) != step(look.now))
+    function.last.is_none_or(|last| step(last.at()) != step(look.now))
 }
 
 /// Without a target: calls that fill all replicas to their hard limit, whatever the rate says.

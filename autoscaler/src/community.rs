@@ -10,6 +10,7 @@ use crate::decide::{Look, raise, scale};
 use crate::decision::{Action, Hold, Reason};
 use crate::function::Function;
 use crate::rule::{BUSY_RATE, step};
+use crate::stamp::Stamp;
 
 /// Pace of the steps.
 const STEP_EVERY: Duration = Duration::from_secs(5);
@@ -18,7 +19,7 @@ const STEP_EVERY: Duration = Duration::from_secs(5);
 pub fn decide(look: &Look<'_>, function: &mut Function, factor: u32) -> Action {
     let rate = function.busy_rate(look.config);
     if factor > 0 && rate.of > BUSY_RATE * rate.over {
-        function.community.busy = Some(look.now);
+        function.community.busy = Stamp::at(look.now);
         let rate_millis = u64::try_from(rate.of * 1000 / rate.over).unwrap_or(u64::MAX);
         return busy(look, function, factor, Reason::Busy { rate_millis });
     }
@@ -32,13 +33,13 @@ fn busy(look: &Look<'_>, function: &mut Function, factor: u32, reason: Reason) -
     if desired >= max {
         return Action::Stay(Hold::AtMax { wanted: desired.plus(step(max, factor)) });
     }
-    let stepped = function.community.stepped;
+    let stepped = function.community.stepped.get();
     if stepped.is_some_and(|at| look.now.since(at) < STEP_EVERY) {
         return Action::Stay(Hold::Stepping);
     }
     let action = raise(look, function, to, reason);
     if matches!(action, Action::Scale { .. }) {
-        function.community.stepped = Some(look.now);
+        function.community.stepped = Stamp::at(look.now);
         function.community.raised = true;
     }
     action
@@ -59,7 +60,7 @@ fn calm(look: &Look<'_>, function: &mut Function) -> Action {
     let calm = function.policy.down_window.unwrap_or_default().max(look.config.stable_window);
     let wished = held(look.config, function, look.now, min);
     let to = wished.max(open(look, function)).min(desired);
-    let recent = function.community.busy.is_some_and(|at| look.now.since(at) < calm);
+    let recent = function.community.busy.get().is_some_and(|at| look.now.since(at) < calm);
     if recent || to == desired {
         return Action::Stay(Hold::Settling { wanted: min, held: desired });
     }

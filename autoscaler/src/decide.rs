@@ -52,9 +52,7 @@ pub fn decide(look: &Look<'_>, function: &mut Function) -> Decision {
     if look.seen.desired.is_zero() {
         return zero::at_zero(look, function);
     }
-    function.idle.zero_since = None;
-    function.idle.zero_before = Duration::ZERO;
-    function.idle.by_hand = false;
+    function.idle.runs();
     let idleness = zero::idleness(look.config, function, look.now, look.load);
     if let Idleness::Idle { since } = idleness
         && !look.config.dry_run_idle
@@ -79,7 +77,7 @@ pub fn scale(to: Replicas, reason: Reason) -> Action {
 ///
 /// Where most replicas are ready a few that are stuck hold nothing up: the others show that starts work.
 pub fn raise(look: &Look<'_>, function: &Function, to: Replicas, reason: Reason) -> Action {
-    if let Some((since, _)) = function.pending_since {
+    if let Some((since, _)) = function.pending_since.get() {
         let since = look.now.since(since);
         if since > look.config.start_deadline && look.seen.pending >= look.seen.ready {
             return Action::Stay(Hold::StartsStuck { wanted: to, since });

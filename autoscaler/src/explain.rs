@@ -17,6 +17,7 @@ use crate::habits::{Habit, habit, least};
 use crate::history::Record;
 use crate::measured::{Measure, Source};
 use crate::rules::{Sight, Wanted, known_for};
+use crate::stamp::Stamp;
 use crate::zero::{idleness_told, warm};
 
 /// Everything that led to the count. Spans in seconds.
@@ -143,15 +144,15 @@ pub(crate) fn explain(
         in_flight: load.in_flight,
         waiting: load.waiting,
         load_known: last.fresh_load().is_some(),
-        seen_seconds_ago: seconds(now.since(last.at)),
+        seen_seconds_ago: seconds(now.since(last.at())),
         decisions: history(now, function),
     }
 }
 
 const NOTHING: Last = Last {
-    at: Moment::ZERO,
+    seen_at: Stamp::NONE,
     load: None,
-    known_at: None,
+    known_at: Stamp::NONE,
     desired: Replicas::ZERO,
     ready: Replicas::ZERO,
     pending: Replicas::ZERO,
@@ -273,7 +274,7 @@ fn limits(config: &Settings, now: Moment, function: &Function, last: &Last) -> V
     if last.fresh_load().is_none() {
         lines.push("not down while the load is not known".to_owned());
     }
-    if let Some((since, _)) = function.pending_since {
+    if let Some((since, _)) = function.pending_since.get() {
         let (since, most) = (span_text(now.since(since)), span_text(config.start_deadline));
         lines.push(format!("replicas are starting for {since}; not up after {most} of that"));
     }
@@ -310,11 +311,11 @@ fn idle_text(
     last: &Last,
     idleness: Idleness,
 ) -> String {
-    let Some(since) = function.idle.zero_since else {
+    let Some(since) = function.idle.zero_since.get() else {
         let text = idleness.to_string();
         return if config.dry_run_idle { format!("{text} (only reported)") } else { text };
     };
-    let zeroed = now.since(since) + function.idle.zero_before;
+    let zeroed = now.since(since) + function.idle.zero_before();
     let text = format!("at zero for {}", span_text(zeroed));
     if last.frozen.is_zero() {
         return text;

@@ -12,6 +12,7 @@ use crate::history::{History, Names, Record};
 use crate::measured::{CustomRule, Measure, Measures, Source};
 use crate::memory::LastDecision;
 use crate::rule::BUSY_SPAN;
+use crate::stamp::Stamp;
 use crate::window::{Counted, Fraction, Reading, Span, Window};
 use crate::wishes::Wishes;
 
@@ -26,9 +27,9 @@ pub struct Function {
     stable: Window,
     fast: Window,
     /// Since when load was seen without a gap.
-    watched: Option<Moment>,
+    watched: Stamp,
     /// When a look last saw that calls had begun or ended since the one before.
-    stirred: Option<Moment>,
+    stirred: Stamp,
     pub wishes: Wishes,
     pub idle: Idle,
     /// The minimum of the labels while a schedule asks for more than that.
@@ -36,7 +37,7 @@ pub struct Function {
     /// What was learnt of its silences, when its policy learns.
     pub habits: Option<Habits>,
     /// Since when replicas are on their way and none became ready; how many were ready then.
-    pub pending_since: Option<(Moment, Replicas)>,
+    pub pending_since: Pending,
     pub community: Community,
     pub last: Option<Last>,
     /// What was decided at the last look; nothing when the count was changed.
@@ -63,15 +64,22 @@ pub struct Averages {
 #[derive(Copy, Clone, Debug)]
 pub struct Idle {
     /// When something last gave the function a fresh grace.
-    pub touched: Moment,
+    touched: Stamp,
     /// Quiet time that an earlier run has seen.
-    pub quiet_before: Duration,
+    quiet_before_millis: u64,
     /// Since when it is at zero.
-    pub zero_since: Option<Moment>,
+    pub zero_since: Stamp,
     /// Time at zero that an earlier run has seen.
-    pub zero_before: Duration,
+    zero_before_millis: u64,
     /// Whether it was sent there by hand.
     pub by_hand: bool,
+}
+
+/// Since when replicas are on their way and none became ready.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Pending {
+    since: Stamp,
+    ready: Replicas,
 }
 
 /// What the rule for functions without a target needs.
@@ -80,18 +88,18 @@ pub struct Community {
     /// The rule has raised the count.
     pub raised: bool,
     /// When the rate was last above five.
-    pub busy: Option<Moment>,
+    pub busy: Stamp,
     /// When the count last took a step.
-    pub stepped: Option<Moment>,
+    pub stepped: Stamp,
 }
 
 /// What was seen at the last look.
 #[derive(Copy, Clone, Debug)]
 pub struct Last {
-    pub at: Moment,
+    pub seen_at: Stamp,
     /// The load when it was last known, and when that was.
     pub load: Option<Load>,
-    pub known_at: Option<Moment>,
+    pub known_at: Stamp,
     /// How many are asked for after it.
     pub desired: Replicas,
     pub ready: Replicas,
@@ -101,16 +109,50 @@ pub struct Last {
     pub replica_limit: Option<u32>,
 }
 
+impl Idle {
+    /// When something last gave the function a fresh grace.
+    pub fn touched(&self) -> Moment {
+        self.touched.get().unwrap_or_default()
+    }
+
+    /// Quiet time that an earlier run has seen.
+    pub fn quiet_before(&self) -> Duration {
+        Duration::from_millis(self.quiet_before_millis)
+    }
+
+    /// Time at zero that an earlier run has seen.
+    pub fn zero_before(&self) -> Duration {
+        Duration::from_millis(self.zero_before_millis)
+    }
+
+    /// It is not at zero.
+    pub fn runs(&mut self) {
+        (self.zero_since, self.zero_before_millis) = (Stamp::NONE, 0);
+        self.by_hand = false;
+    }
+}
+
+impl Pending {
+    /// Since when, and how many were ready then.
+    pub fn get(self) -> Option<(Moment, Replicas)> {
+        Some((self.since.get()?, self.ready))
+    }
+}
+
 impl Last {
+    /// When that was.
+    pub fn at(&self) -> Moment {
+        self.seen_at.get().unwrap_or_default()
+    }
+
     /// The load, when it was known at this look.
     pub fn fresh_load(&self) -> Option<&Load> {
-        self.load.as_ref().filter(|_| self.known_at == Some(self.at))
+        self.load.as_ref().filter(|_| self.known_at == self.seen_at)
     }
 }
 
 impl Function {
     pub fn new(now: Moment, policy: Policy, memory: Option<Memory>) -> Self {
-        let millis = Duration::from_millis;
         let measures = Measures::of(&policy);
         let initial_due = policy.pace.initial.is_some() && memory.is_none();
         let memory = memory.unwrap_or_default();
@@ -119,19 +161,19 @@ impl Function {
             revision: None,
             stable: Window::default(),
             fast: Window::default(),
-            watched: None,
-            stirred: None,
+            watched: Stamp::NONE,
+            stirred: Stamp::NONE,
             wishes: Wishes::default(),
             idle: Idle {
-                touched: now,
-                quiet_before: millis(memory.quiet_millis),
-                zero_since: memory.zero_millis.map(|_| now),
-                zero_before: memory.zero_millis.map_or(Duration::ZERO, millis),
+                touched: Stamp::at(now),
+                quiet_before_millis: memory.quiet_millis,
+                zero_since: memory.zero_millis.map_or(Stamp::NONE, |_| Stamp::at(now)),
+                zero_before_millis: memory.zero_millis.unwrap_or(0),
                 by_hand: memory.by_hand,
             },
             own_min: None,
             habits: memory.habits.as_deref().and_then(Habits::from_record),
-            pending_since: None,
+            pending_since: Pending::default(),
             community: Community { raised: memory.raised, ..Community::default() },
             last: None,
             hold: None,
@@ -148,14 +190,14 @@ impl Function {
         if let Some(measures) = &mut self.measures {
             measures.forget();
         }
-        self.pending_since = None;
+        self.pending_since = Pending::default();
         self.touch(now);
     }
 
     /// Gives a fresh grace.
     pub fn touch(&mut self, now: Moment) {
-        self.idle.touched = now;
-        self.idle.quiet_before = Duration::ZERO;
+        self.idle.touched = Stamp::at(now);
+        self.idle.quiet_before_millis = 0;
     }
 
     /// Takes in what was seen. `load` is left out when it is missing, or older than what is known.
@@ -205,12 +247,12 @@ impl Function {
     /// Whether a call began or ended lately. What the fast window no longer has cannot raise the count.
     pub fn stirred_lately(&self, config: &Settings, now: Moment) -> bool {
         let lately = if self.is_community() { BUSY_SPAN } else { config.fast_window };
-        self.stirred.is_some_and(|at| now.since(at) <= lately)
+        self.stirred.get().is_some_and(|at| now.since(at) <= lately)
     }
 
     /// For how long load was seen without a gap.
     pub fn watched(&self, now: Moment) -> Duration {
-        self.watched.map_or(Duration::ZERO, |since| now.since(since))
+        self.watched.get().map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// How long a wish holds the count up: the stable window or `down.window`, the longer of them.
@@ -328,18 +370,18 @@ impl Function {
     fn forget_load(&mut self) {
         self.stable.clear();
         self.fast.clear();
-        self.watched = None;
+        self.watched = Stamp::NONE;
     }
 
     fn record(&mut self, config: &Settings, now: Moment, load: &Load) {
-        let known = self.last.and_then(|last| Some((last.known_at?, last.load?)));
+        let known = self.last.and_then(|last| Some((last.known_at.get()?, last.load?)));
         let gap = known.is_some_and(|(at, _)| now.since(at) > GAP);
         if gap || known.is_some_and(|(_, before)| began_anew(load, &before)) {
             self.forget_load();
         }
         let calls = |load: &Load| (load.started, load.completed);
         if calls(load) != known.map_or((0, 0), |(_, before)| calls(&before)) {
-            self.stirred = Some(now);
+            self.stirred = Stamp::at(now);
         }
         let counted = match self.policy.target {
             // Load changes nothing: nothing is kept of it.
@@ -359,12 +401,12 @@ impl Function {
 
     fn watch_starts(&mut self, now: Moment, seen: &Observation) {
         if seen.pending.is_zero() {
-            self.pending_since = None;
+            self.pending_since = Pending::default();
             return;
         }
-        match self.pending_since {
+        match self.pending_since.get() {
             Some((_, ready)) if seen.ready <= ready => {}
-            _ => self.pending_since = Some((now, seen.ready)),
+            _ => self.pending_since = Pending { since: Stamp::at(now), ready: seen.ready },
         }
     }
 }

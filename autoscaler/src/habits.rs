@@ -51,11 +51,11 @@ pub fn learn(config: &mut Settings, function: &mut Function, now: Moment, load: 
     let (Some(habits), Some(last)) = (function.habits.as_mut(), function.last) else { return };
     let Some(before) = last.fresh_load() else { return };
     if before.demand() == 0 {
-        let idle = now.since(last.at).saturating_mul(last.desired.get());
+        let idle = now.since(last.at()).saturating_mul(last.desired.get());
         config.common.spend(now, idle);
     }
     let Some(load) = load else { return };
-    let (touched, quiet_before) = (function.idle.touched, function.idle.quiet_before);
+    let (touched, quiet_before) = (function.idle.touched(), function.idle.quiet_before());
     if let Some(silence) = silence(now, before, load, touched, quiet_before) {
         config.common.note(habits, silence);
     }
@@ -96,8 +96,8 @@ pub fn input<'a>(config: &Settings, function: &Function, load: Option<&'a Load>)
         opted_in: function.policy.zero.is_some() && function.own_min.is_none(),
         after: least(config, function),
         load,
-        touched: function.idle.touched,
-        quiet_before: function.idle.quiet_before,
+        touched: function.idle.touched(),
+        quiet_before: function.idle.quiet_before(),
     }
 }
 

@@ -18,6 +18,7 @@ mod measured;
 mod memory;
 mod rule;
 mod rules;
+mod stamp;
 mod why_not;
 mod window;
 mod wishes;

@@ -128,7 +128,7 @@ impl Asked<'_> {
     fn more(&self, lines: &mut Vec<String>) {
         let (asked, last) = (self.asked, &self.last);
         self.load_is_unknown(lines);
-        if let Some((since, _)) = self.function.pending_since {
+        if let Some((since, _)) = self.function.pending_since.get() {
             let since = self.now.since(since);
             if since > self.config.start_deadline && last.pending >= last.ready {
                 let (pending, since) = (last.pending, span_text(since));
@@ -284,7 +284,7 @@ impl Asked<'_> {
             );
             return;
         }
-        if let Some(busy) = community.busy {
+        if let Some(busy) = community.busy.get() {
             let (ago, window) = (self.now.since(busy), self.config.stable_window);
             if ago < window {
                 let (ago, window) = (span_text(ago), span_text(window));
@@ -319,7 +319,7 @@ impl Asked<'_> {
         if self.last.fresh_load().is_some() {
             return;
         }
-        let age = self.last.known_at.map(|at| span_text(self.now.since(at)));
+        let age = self.last.known_at.get().map(|at| span_text(self.now.since(at)));
         let known =
             age.map_or("was never known".to_owned(), |age| format!("was last known {age} ago"));
         lines.push(format!("the load {known}, and what is not known changes no count by the load"));

@@ -17,6 +17,7 @@ use crate::decide::{Look, scale};
 use crate::decision::{Action, Decision, Depth, Hold, Reason};
 use crate::function::Function;
 use crate::habits::{before_a_call, input, least, plan};
+use crate::stamp::Stamp;
 
 /// A schedule asks for more than there is. A zero made by hand stays all the same.
 pub fn scheduled(look: &Look<'_>, function: &mut Function) -> Option<Decision> {
@@ -32,7 +33,7 @@ pub fn scheduled(look: &Look<'_>, function: &mut Function) -> Option<Decision> {
 
 /// At zero only a waiting call raises the count: a zero made by hand is not undone by a rule.
 pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
-    let since = *function.idle.zero_since.get_or_insert(look.now);
+    let since = function.idle.zero_since.get_or_insert(look.now);
     // Calls that are still served finish on replicas that are on their way out; they ask for none. A
     // look that came late may still tell of one that waits: waking too often is the lesser harm.
     let waiting = look.seen.load.as_ref().map_or(0, |load| load.waiting);
@@ -40,7 +41,7 @@ pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
         return wake(look, function, waiting);
     }
     function.rest();
-    let zeroed = look.now.since(since) + function.idle.zero_before;
+    let zeroed = look.now.since(since) + function.idle.zero_before();
     let warm = warm(look.config, function);
     // What is frozen answers in milliseconds: only what is removed is worth warming.
     if look.seen.frozen.is_zero() {
@@ -69,7 +70,7 @@ pub fn wake(look: &Look<'_>, function: &mut Function, waiting: u64) -> Decision 
 pub fn go(look: &Look<'_>, function: &mut Function, since: Duration) -> Action {
     let warm = warm(look.config, function);
     let depth = if warm.is_zero() { Depth::Removed } else { Depth::Frozen };
-    function.idle.zero_since = Some(look.now);
+    function.idle.zero_since = Stamp::at(look.now);
     function.community.raised = false;
     Action::Scale { to: Replicas::ZERO, depth, reason: Reason::Idle { since } }
 }

@@ -43,7 +43,7 @@ pub enum Kind {
 /// Nobody is called that.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "nobody is called {0:?}; use tidegate, community, openfaas-pro, knative, keda, fixed:10m or oracle"
+    "nobody is called {0:?}; use tidegate, budget:HOURS, community, openfaas-pro, knative, keda, fixed:10m or oracle"
 )]
 pub struct BadScaler(String);
 

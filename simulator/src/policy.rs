@@ -128,6 +128,32 @@ impl PolicyFile {
         Self { scaler: Some(scaler.to_owned()), ..Self::default() }
     }
 
+    /// A policy in one word: who decides, or `budget:HOURS` for our learning one with that many idle
+    /// replica-hours a day for all functions together.
+    ///
+    /// # Errors
+    /// When nobody is called that, or the hours are no decimal number.
+    pub fn named(word: &str) -> Result<Self, BadPolicy> {
+        let Some(hours) = word.strip_prefix("budget:") else {
+            word.parse::<Kind>()?;
+            return Ok(Self::of_scaler(word));
+        };
+        let label = |name: &str, value: &str| (name.to_owned(), Scalar::Text(value.to_owned()));
+        let file = Self {
+            labels: BTreeMap::from([
+                label("com.openfaas.scale.zero", "true"),
+                label("com.tidegate.scale.zero-policy", "adaptive"),
+            ]),
+            autoscaler: AutoscalerFile {
+                idle_budget: Some(Scalar::Text(hours.to_owned())),
+                ..AutoscalerFile::default()
+            },
+            ..Self::of_scaler("tidegate")
+        };
+        file.autoscaler.config()?;
+        Ok(file)
+    }
+
     /// Ready to be run. `base` are labels that hold where the file says nothing else; `shown` is the
     /// policy's name where the file has none.
     ///

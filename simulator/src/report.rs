@@ -1,8 +1,10 @@
 //! What came of the runs: figures for programs, tables and charts for people.
 
 mod html;
+mod pareto;
 
 pub use html::html;
+pub use pareto::Tradeoff;
 
 use serde::Serialize;
 use tidegate_core::format_duration;
@@ -25,6 +27,8 @@ pub struct Report {
     pub trace: TraceReport,
     /// One for each policy, in the order given.
     pub policies: Vec<PolicyReport>,
+    /// Cold starts against idle time, by rising idle time.
+    pub tradeoffs: Vec<Tradeoff>,
 }
 
 /// What was simulated.
@@ -53,6 +57,8 @@ pub struct PolicyReport {
     pub cold_share: f64,
     /// The mean of the functions' own shares, those without a call left out.
     pub cold_share_per_function: f64,
+    /// Calls that waited before a replica took them.
+    pub waited: u64,
     /// Calls that failed, for whatever reason.
     pub errors: Errors,
     /// Calls still open at the end.
@@ -184,13 +190,15 @@ pub struct Point {
 impl Report {
     /// Of these runs.
     pub fn new(trace: &Trace, policies: Vec<PolicyReport>) -> Self {
+        let seconds = trace.end.since_start().as_secs_f64();
         Self {
             api_version: "tidegate.dev/simulation/v1",
             trace: TraceReport {
                 name: trace.name.clone(),
-                seconds: trace.end.since_start().as_secs_f64(),
+                seconds,
                 functions: trace.functions.len(),
             },
+            tradeoffs: pareto::tradeoffs(&policies, seconds),
             policies,
         }
     }
@@ -207,6 +215,7 @@ impl Report {
         let rows = vec![
             row("calls", &|p| p.calls.to_string()),
             row("cold starts", &|p| format!("{} ({:.3} %)", p.cold_starts, 100.0 * p.cold_share)),
+            row("waited", &|p| format!("{} ({:.3} %)", p.waited, 100.0 * share(p.waited, p.calls))),
             row("errors", &|p| p.errors.all.to_string()),
             row("wait mean", &|p| span(p.wait.mean)),
             row("wait p50", &|p| span(p.wait.p50)),
@@ -267,6 +276,7 @@ impl PolicyReport {
             cold_starts: cold,
             cold_share: share(cold, calls),
             cold_share_per_function: per_function(accounts),
+            waited: sum(&|one| one.waited),
             errors: Errors::of(accounts),
             unfinished: sum(&|one| one.unfinished),
             still_waiting: sum(&|one| one.still_waiting),

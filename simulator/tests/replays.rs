@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::policy;
+use support::{Shared, policy, record};
 use tidegate_autoscaler::{Autoscaler, Config, CustomRule, Memory, Source};
 use tidegate_core::{Decimal, FunctionId, Load, Moment, Observation, Policy, Replicas};
 use tidegate_simulator::generate::generate;
@@ -15,33 +15,6 @@ use tidegate_simulator::record::Recorder;
 use tidegate_simulator::report::PolicyReport;
 use tidegate_simulator::trace::{Reading, read};
 use tidegate_simulator::{Contender, Options, Random, Verdict, replay, run};
-
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn record(generator: &str, contender: &Contender, model: &str) -> (PolicyReport, String) {
-    let out = Shared::default();
-    let options = Options { model: model.parse().expect("good"), ..Options::default() };
-    let mut config = contender.config.clone();
-    config.can_freeze = options.model.warm.is_some();
-    let recorder = Recorder::new(Box::new(out.clone()), &config);
-    let trace = generate(generator).expect("good");
-    let outcome = run(&trace, contender, &options, Some(recorder));
-    outcome.recorded.expect("memory takes everything");
-    let bytes = out.0.lock().expect("nobody panics with it").clone();
-    (outcome.report, String::from_utf8(bytes).expect("text"))
-}
 
 #[test]
 fn a_recorded_run_is_decided_the_same_way_again() {

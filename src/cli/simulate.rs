@@ -26,6 +26,8 @@ Examples:
   tidegate simulate --trace 'generate:square?high=20' --policy tidegate --policy knative \\
       -l com.openfaas.scale.type=capacity -l com.openfaas.scale.target=5
   tidegate simulate --trace calls.csv --policy today.toml --policy tomorrow.toml -o html > report.html
+  tidegate simulate --trace 'generate:azure?functions=100&calls=500000' -l com.openfaas.scale.zero=true \\
+      --policy fixed:5m --policy fixed:20m --policy fixed:60m --policy budget:200 --policy budget:400
   tidegate simulate --replay night.record
 
 Formats of traces and policies: docs/simulator.md
@@ -41,7 +43,8 @@ pub struct Args {
     /// How long calls take, beside files of days (Azure 2019)
     #[arg(long, value_name = "FILE")]
     durations: Option<PathBuf>,
-    /// A policy: a TOML or YAML file, or tidegate, community, openfaas-pro, knative, keda, fixed:10m, oracle
+    /// A policy: a TOML or YAML file, or tidegate, budget:HOURS, community, openfaas-pro, knative, keda,
+    /// fixed:10m, oracle
     #[arg(long, value_name = "FILE|NAME", default_value = "tidegate")]
     policy: Vec<String>,
     /// A label that every function has, unless a policy file says otherwise
@@ -120,7 +123,17 @@ fn print(context: &Context, report: &Report) -> Result<(), Failure> {
     if context.output.is_json() {
         return context.output.json(report);
     }
-    let (headings, rows) = report.table();
+    print_table(context, report.table())?;
+    match report.tradeoff_table() {
+        Some(table) => context.output.line("").and_then(|()| print_table(context, table)),
+        None => Ok(()),
+    }
+}
+
+fn print_table(
+    context: &Context,
+    (headings, rows): (Vec<String>, Vec<Vec<String>>),
+) -> Result<(), Failure> {
     let align = |at: usize| if at == 0 { Left } else { Right };
     let columns: Vec<_> =
         headings.iter().enumerate().map(|(at, name)| (name.as_str(), align(at))).collect();
@@ -202,10 +215,8 @@ fn contenders(context: &Context, args: &Args) -> Result<Vec<Contender>, Failure>
 fn policy_file(text: &str) -> Result<PolicyFile, Failure> {
     let path = Path::new(text);
     if !path.exists() {
-        return match text.parse::<Kind>() {
-            Ok(_) => Ok(PolicyFile::of_scaler(text)),
-            Err(error) => Err(Failure::usage(format!("policy {text} is no file")).because(error)),
-        };
+        return PolicyFile::named(text)
+            .map_err(|error| Failure::usage(format!("policy {text} is no file")).because(error));
     }
     let content = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {text}")).because(error))?;

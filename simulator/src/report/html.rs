@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use super::{PolicyReport, Report};
 
-const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 220.0;
+pub(super) const WIDTH: f64 = 900.0;
+pub(super) const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 50.0;
 const BOTTOM: f64 = 22.0;
 
 const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.15rem .7rem;text-align:right;border-bottom:1px solid #d8dee4}
+table{border-collapse:collapse;margin:1rem 0}.wide{overflow-x:auto}td{white-space:nowrap}td,th{padding:.15rem .7rem;text-align:right;border-bottom:1px solid #d8dee4}
 td:first-child,th:first-child{text-align:left}svg{width:100%;height:auto}svg text{font-size:11px;fill:#57606a}
 .load{stroke:#8c959f;fill:none}.ready{stroke:#0969da;fill:none;stroke-width:1.5}.starting{stroke:#bf8700;fill:none}
 .waiting{stroke:#cf222e;fill:none}.frozen{stroke:#8250df;fill:none;stroke-dasharray:4 3}.axis{stroke:#d8dee4}
@@ -30,7 +30,9 @@ pub fn html(report: &Report) -> String {
          <style>{STYLE}</style></head><body>\n<h1>Simulation</h1>\n<p>{name}: {} functions, {:.0} s</p>\n",
         report.trace.functions, report.trace.seconds,
     );
-    page += &table(report);
+    let (headings, rows) = report.table();
+    page += &table_of(&headings, &rows);
+    page += &super::pareto::html(report);
     for policy in &report.policies {
         page += &section(policy, report.trace.seconds);
     }
@@ -38,16 +40,18 @@ pub fn html(report: &Report) -> String {
     page
 }
 
-fn table(report: &Report) -> String {
-    let (headings, rows) = report.table();
+pub(super) fn table_of(headings: &[String], rows: &[Vec<String>]) -> String {
     let cells = |tag: &str, row: &[String]| -> String {
         row.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect()
     };
-    let mut text = format!("<table><thead><tr>{}</tr></thead><tbody>\n", cells("th", &headings));
+    let mut text = format!(
+        "<div class=\"wide\"><table><thead><tr>{}</tr></thead><tbody>\n",
+        cells("th", headings)
+    );
     for row in rows {
-        text += &format!("<tr>{}</tr>\n", cells("td", &row));
+        text += &format!("<tr>{}</tr>\n", cells("td", row));
     }
-    text + "</tbody></table>\n"
+    text + "</tbody></table></div>\n"
 }
 
 fn section(policy: &PolicyReport, seconds: f64) -> String {
@@ -139,6 +143,6 @@ fn clock(seconds: f64) -> String {
         + unit
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -2,9 +2,12 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 
 use tidegate_core::{FunctionId, Moment};
+use tidegate_simulator::generate::generate;
+use tidegate_simulator::record::Recorder;
 use tidegate_simulator::report::PolicyReport;
 use tidegate_simulator::trace::{Call, Calls, Trace, Traced};
 use tidegate_simulator::{Contender, Options, PolicyFile, run};
@@ -43,4 +46,33 @@ pub fn simulate(trace: &Trace, contender: &Contender, model: &str) -> PolicyRepo
 /// Whether two figures are the same but for the last bits.
 pub fn close(left: f64, right: f64, tolerance: f64) -> bool {
     (left - right).abs() <= tolerance
+}
+
+/// A writer whose bytes can be read afterwards.
+#[derive(Clone, Default)]
+pub struct Shared(pub Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panics with it").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a policy does to a generated load, and the record of it.
+pub fn record(generator: &str, contender: &Contender, model: &str) -> (PolicyReport, String) {
+    let out = Shared::default();
+    let options = Options { model: model.parse().expect("good"), ..Options::default() };
+    let mut config = contender.config.clone();
+    config.can_freeze = options.model.warm.is_some();
+    let recorder = Recorder::new(Box::new(out.clone()), &config);
+    let trace = generate(generator).expect("good");
+    let outcome = run(&trace, contender, &options, Some(recorder));
+    outcome.recorded.expect("memory takes everything");
+    let bytes = out.0.lock().expect("nobody panics with it").clone();
+    (outcome.report, String::from_utf8(bytes).expect("text"))
 }

@@ -3,18 +3,15 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::io;
 use std::time::Duration;
 
 use support::{Shared, policy, record};
 use tidegate_autoscaler::{Autoscaler, Config, CustomRule, Memory, Source};
 use tidegate_core::{Decimal, FunctionId, Load, Moment, Observation, Policy, Replicas};
-use tidegate_simulator::generate::generate;
 use tidegate_simulator::record::Recorder;
-use tidegate_simulator::report::PolicyReport;
 use tidegate_simulator::trace::{Reading, read};
-use tidegate_simulator::{Contender, Options, Random, Verdict, replay, run};
+use tidegate_simulator::{Random, Verdict, replay};
 
 #[test]
 fn a_recorded_run_is_decided_the_same_way_again() {

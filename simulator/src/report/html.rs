@@ -9,13 +9,13 @@ pub(super) const HEIGHT: f64 = 220.0;
 const LEFT: f64 = 50.0;
 const BOTTOM: f64 = 22.0;
 
-const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
+const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
 table{border-collapse:collapse;margin:1rem 0}.wide{overflow-x:auto}td{white-space:nowrap}td,th{padding:.15rem .7rem;text-align:right;border-bottom:1px solid #d8dee4}
-td:first-child,th:first-child{text-align:left}svg{width:100%;height:auto}svg text{font-size:11px;fill:#57606a}
+td:first-child,th:first-child{text-align:left;position:sticky;left:0;background:#fff}svg{width:100%;height:auto}svg text{font-size:11px;fill:#57606a}
 .load{stroke:#8c959f;fill:none}.ready{stroke:#0969da;fill:none;stroke-width:1.5}.starting{stroke:#bf8700;fill:none}
 .waiting{stroke:#cf222e;fill:none}.frozen{stroke:#8250df;fill:none;stroke-dasharray:4 3}.axis{stroke:#d8dee4}
 .key span{margin-right:1rem}.key b{display:inline-block;width:1.5em;border-top:2px solid;vertical-align:middle;margin-right:.4em}
-@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}td,th,.axis{border-color:#30363d;stroke:#30363d}td,th{stroke:none}}";
+@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}td,th,.axis{border-color:#30363d;stroke:#30363d}td,th{stroke:none}td:first-child,th:first-child{background:#0d1117}svg text{fill:#8b949e}}";
 
 /// What a line of a chart shows.
 type Of = fn(&super::Point) -> f64;
@@ -27,8 +27,12 @@ pub fn html(report: &Report) -> String {
     page += &format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Simulation of {name}</title>\
-         <style>{STYLE}</style></head><body>\n<h1>Simulation</h1>\n<p>{name}: {} functions, {:.0} s</p>\n",
-        report.trace.functions, report.trace.seconds,
+         <style>{STYLE}</style></head><body>\n<h1>Simulation</h1>\n<p>{name}: {}, {}</p>\n",
+        match report.trace.functions {
+            1 => "one function".to_owned(),
+            more => format!("{more} functions"),
+        },
+        clock(report.trace.seconds),
     );
     let (headings, rows) = report.table();
     page += &table_of(&headings, &rows);

@@ -1,6 +1,7 @@
 //! Cold starts against idle time: which policies are worth having.
 //!
-//! A policy is on the front when no other has fewer cold starts for the same idle time or less.
+//! A policy is on the front when no other has fewer cold starts for the same idle time or less. The
+//! clairvoyant is shown but does not count: nobody can have it.
 
 use std::fmt::Write;
 
@@ -11,6 +12,8 @@ use super::{PolicyReport, Report};
 
 /// Fewer policies than this make no curve.
 const LEAST: usize = 3;
+/// Knows the trace beforehand.
+const ORACLE: &str = "oracle";
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 150.0;
 const BOTTOM: f64 = 34.0;
@@ -30,7 +33,7 @@ pub struct Tradeoff {
     pub cold_share: f64,
     /// Mean of the functions' own shares.
     pub cold_share_per_function: f64,
-    /// Whether no other has fewer cold starts for the same idle time or less.
+    /// Whether no other has fewer cold starts for the same idle time or less, the clairvoyant left out.
     pub on_front: bool,
 }
 
@@ -53,7 +56,7 @@ pub(super) fn tradeoffs(policies: &[PolicyReport], seconds: f64) -> Vec<Tradeoff
         idle.then(a.cold_share.total_cmp(&b.cold_share))
     });
     let mut least = f64::INFINITY;
-    for one in &mut all {
+    for one in all.iter_mut().filter(|one| one.scaler != ORACLE) {
         one.on_front = one.cold_share < least;
         least = least.min(one.cold_share);
     }
@@ -85,27 +88,45 @@ impl Report {
     }
 }
 
-/// Where a value stands in the picture.
+/// Where a value stands in the picture: round steps from nothing to just above the most.
 struct Scale {
-    idle: f64,
-    cold: f64,
+    idle: (f64, u32),
+    cold: (f64, u32),
 }
 
 impl Scale {
     fn of(tradeoffs: &[Tradeoff]) -> Self {
         let most = |of: fn(&Tradeoff) -> f64| tradeoffs.iter().map(of).fold(0.0, f64::max);
         Self {
-            idle: most(|one| one.idle_replica_hours_a_day).max(1e-9) * 1.02,
-            cold: most(|one| 100.0 * one.cold_share).max(1e-9) * 1.05,
+            idle: steps(most(|one| one.idle_replica_hours_a_day)),
+            cold: steps(most(|one| 100.0 * one.cold_share)),
         }
     }
 
     fn x(&self, idle: f64) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * idle / self.idle
+        let (step, count) = self.idle;
+        LEFT + (WIDTH - LEFT - RIGHT) * idle / (step * f64::from(count))
     }
 
     fn y(&self, cold: f64) -> f64 {
-        TOP + (HEIGHT - BOTTOM - TOP) * (1.0 - cold / self.cold)
+        let (step, count) = self.cold;
+        TOP + (HEIGHT - BOTTOM - TOP) * (1.0 - cold / (step * f64::from(count)))
+    }
+}
+
+/// A round step and how many of them reach the most.
+fn steps(most: f64) -> (f64, u32) {
+    let most = most.max(1e-6);
+    let mut size = 1e-9;
+    loop {
+        for part in [1.0, 2.0, 5.0] {
+            let step: f64 = size * part;
+            let count = (most / step).ceil();
+            if count <= 6.0 {
+                return (step, count as u32);
+            }
+        }
+        size *= 10.0;
     }
 }
 
@@ -129,26 +150,32 @@ pub(super) fn html(report: &Report) -> String {
             report.tradeoffs.iter().filter(|one| family(one) == *name).collect();
         svg += &curve(&of, colour, &scale, &mut labels);
     }
-    svg += "</svg>\n<p>Lower and further left is better. A ring is on the front: nobody has fewer cold \
-            starts for as little idle time.</p>\n";
+    svg += "</svg>\n<p>Lower and further left is better. A ring is on the front: nobody but the clairvoyant has \
+            fewer cold starts for as little idle time.</p>\n";
     svg + &super::html::table_of(&headings, &rows)
 }
 
 fn axes(scale: &Scale) -> String {
     let mut svg = String::new();
-    for step in 0..=4 {
-        let part = f64::from(step) / 4.0;
-        let (cold, idle) = (scale.cold * part, scale.idle * part);
-        let (x, y) = (scale.x(idle), scale.y(cold));
+    for step in 0..=scale.cold.1 {
+        let cold = scale.cold.0 * f64::from(step);
+        let y = scale.y(cold);
         let _ = write!(
             svg,
             "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{:.0}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-             <text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{} %</text>\
-             <text x=\"{x:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{} h/day</text>",
+             <text x=\"{:.0}\" y=\"{:.1}\" text-anchor=\"end\">{} %</text>",
             WIDTH - RIGHT,
             LEFT - 6.0,
             y + 4.0,
             short(cold),
+        );
+    }
+    for step in 0..=scale.idle.1 {
+        let idle = scale.idle.0 * f64::from(step);
+        let _ = write!(
+            svg,
+            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{} h/day</text>",
+            scale.x(idle),
             HEIGHT - BOTTOM + 18.0,
             short(idle),
         );
@@ -228,7 +255,18 @@ fn short(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::short;
+    use super::{short, steps};
+
+    #[test]
+    fn steps_are_round_and_reach_the_most() {
+        for (most, step, count) in
+            [(41.9, 10.0, 5), (410.0, 100.0, 5), (0.5, 0.1, 5), (6.0, 1.0, 6)]
+        {
+            let (found, steps) = steps(most);
+            assert!((found - step).abs() < 1e-9 * step, "{most}: {found}");
+            assert_eq!(steps, count, "{most}");
+        }
+    }
 
     #[test]
     fn figures_of_an_axis_are_short() {

@@ -20,10 +20,12 @@ use tracing::{error, info, warn};
 use crate::asking::Asking;
 use crate::boot::BootTime;
 use crate::config::Config;
+use crate::loops::measure::Measuring;
 use crate::loops::{scale, watch};
 use crate::memory::Memories;
 use crate::metrics::Metrics;
 use crate::recording::{self, Pages};
+use crate::rules::Rules;
 use crate::schedule;
 use crate::tasks::Tasks;
 
@@ -41,6 +43,7 @@ pub struct App {
     table: Arc<Table>,
     gateway: Arc<Gateway>,
     scale: scale::ScaleLoop,
+    measuring: Measuring,
     nudges: Nudges,
     requests: mpsc::Receiver<scale::Request>,
     record: Option<Pages>,
@@ -89,14 +92,31 @@ impl App {
         provider: Arc<dyn Provider>,
         credentials: Option<Credentials>,
     ) -> Self {
+        Self::build_with_rules(config, provider, credentials, Rules::default())
+    }
+
+    /// The same, with functions that scale by `rules`.
+    pub fn build_with_rules(
+        config: Config,
+        provider: Arc<dyn Provider>,
+        credentials: Option<Credentials>,
+        rules: Rules,
+    ) -> Self {
         let clock = Clock::new();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
         let mut gateway_config = config.gateway.clone();
         gateway_config.auth = credentials;
-        gateway_config.label_check = LabelCheck::new(schedule::check);
+        gateway_config.label_check = label_check(rules.clone());
         let (table, nudges) = Table::new(&gateway_config, clock.clone());
         let (ask, requests) = mpsc::channel(REQUESTS_AHEAD);
+        let measuring = Measuring {
+            clock: clock.clone(),
+            provider: provider.clone(),
+            table: table.clone(),
+            rules: rules.clone(),
+            scale: ask.clone(),
+        };
         let scaling = Arc::new(Asking::new(ask));
         let gateway = Gateway::new(
             gateway_config,
@@ -109,7 +129,7 @@ impl App {
         let autoscaler =
             Autoscaler::new(autoscaler_config(&config, provider.capabilities().freeze));
         let memories = Memories::load(config.state_dir.join("scaling.json"), &BootTime::now());
-        let scale = scale::ScaleLoop::new(
+        let mut scale = scale::ScaleLoop::new(
             clock,
             provider.clone(),
             table.clone(),
@@ -117,7 +137,9 @@ impl App {
             metrics,
             memories,
         );
-        Self { config, provider, table, gateway, scale, nudges, requests, record: None }
+        scale.follow(rules);
+        let record = None;
+        Self { config, provider, table, gateway, scale, measuring, nudges, requests, record }
     }
 
     /// Takes the ports, and begins the record if one is to be kept.
@@ -152,7 +174,7 @@ impl Bound {
     /// loops finish their turn, the provider ends its replicas.
     pub async fn run(self, stop: CancellationToken) {
         let Self { app, api, metrics, .. } = self;
-        let App { provider, table, gateway, scale, nudges, requests, record, .. } = app;
+        let App { provider, table, gateway, scale, measuring, nudges, requests, record, .. } = app;
         let (seen, seeing) = mpsc::channel(SEEN_AHEAD);
         let loops = Tasks::new();
         let inputs = scale::Inputs { seen: seeing, requests, nudges };
@@ -160,6 +182,7 @@ impl Bound {
             loops.spawn("record", pages.write());
         }
         loops.spawn("scale", scale.run(inputs, loops.stop()));
+        loops.spawn_until_stopped("measure", measuring.run());
         loops.spawn_until_stopped("watch", watch::run(provider.clone(), table, seen));
         let scrapes = Tasks::new();
         let scraped = gateway.clone();
@@ -195,6 +218,14 @@ async fn listen(
         address,
         flag,
         source,
+    })
+}
+
+/// What the gateway cannot judge by itself.
+fn label_check(rules: Rules) -> LabelCheck {
+    LabelCheck::new(move |labels| match (schedule::check(labels), rules.check(labels)) {
+        (Err(one), Err(other)) => Err(format!("{one}\n{other}")),
+        (one, other) => one.and(other),
     })
 }
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub warm: Duration,
     /// Idle replica-hours a day that functions with a learning zero policy may cost together.
     pub idle_budget: Option<Decimal>,
+    /// A file with named custom rules.
+    pub rules: Option<PathBuf>,
     /// A file that takes what the scale loop sees and decides.
     pub record: Option<PathBuf>,
     /// Most bytes of that file.
@@ -105,6 +107,7 @@ impl Config {
             dry_run_idle: read.flag("TIDEGATE_DRY_RUN_IDLE", false),
             warm: read.duration("TIDEGATE_WARM_DURATION", secs(600)),
             idle_budget: idle_budget(&mut read),
+            rules: read.optional_text("TIDEGATE_RULES").map(PathBuf::from),
             record: read.optional_text("TIDEGATE_RECORD").map(PathBuf::from),
             record_limit: bytes(&mut read, "TIDEGATE_RECORD_LIMIT", 1 << 30),
             stable_window: read.duration("TIDEGATE_STABLE_WINDOW", secs(30)),
@@ -203,7 +206,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 29] = [
+pub const KNOWN: [&str; 30] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -215,6 +218,7 @@ pub const KNOWN: [&str; 29] = [
     "TIDEGATE_DRY_RUN_IDLE",
     "TIDEGATE_WARM_DURATION",
     "TIDEGATE_IDLE_BUDGET",
+    "TIDEGATE_RULES",
     "TIDEGATE_RECORD",
     "TIDEGATE_RECORD_LIMIT",
     "TIDEGATE_STABLE_WINDOW",
@@ -289,7 +293,7 @@ mod tests {
     fn every_known_name_is_read() {
         for name in KNOWN {
             let bad = Config::from_vars(&vars(&[(name, "\u{0}?")]));
-            let text_is_fine = ["STATE_DIR", "PASSWORD_FILE", "RECORD", "LOG"]
+            let text_is_fine = ["STATE_DIR", "PASSWORD_FILE", "RULES", "RECORD", "LOG"]
                 .iter()
                 .any(|end| name.ends_with(end));
             assert!(bad.is_err() || text_is_fine, "{name}");

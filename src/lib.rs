@@ -16,6 +16,7 @@ pub mod memory;
 pub mod metrics;
 pub mod password;
 pub mod recording;
+pub mod rules;
 pub mod schedule;
 pub mod tasks;
 pub mod up;

@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tidegate_autoscaler::{Action, Hold};
+use tidegate_autoscaler::{Action, Hold, Source};
 use tidegate_core::{FunctionId, Replicas};
 
 /// Labels of a decision; both from fixed sets and deployed functions.
@@ -26,12 +26,19 @@ struct ScaleLabels {
     direction: &'static str,
 }
 
+/// Label of a measurement; from a fixed set and the configured rules.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SourceLabels {
+    source: String,
+}
+
 /// What the loops count.
 #[derive(Debug, Default)]
 pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     scalings: Family<ScaleLabels, Counter>,
     failures: Counter,
+    unmeasured: Family<SourceLabels, Counter>,
     looks: Counter,
     busy_seconds: Gauge<f64, AtomicU64>,
     reasons: HashMap<FunctionId, HashSet<&'static str>>,
@@ -55,6 +62,11 @@ impl Metrics {
             "tidegate_scaling_failures",
             "Scale calls that the provider refused",
             metrics.failures.clone(),
+        );
+        registry.register(
+            "tidegate_measure_failures",
+            "Values for scaling that could not be measured",
+            metrics.unmeasured.clone(),
         );
         registry.register(
             "tidegate_scale_loop_looks",
@@ -95,6 +107,15 @@ impl Metrics {
     /// The provider refused a count.
     pub fn failed(&self) {
         self.failures.inc();
+    }
+
+    /// A value could not be measured.
+    pub fn unmeasured(&self, source: &Source) {
+        let source = match source {
+            Source::Rule(name) => format!("rule:{name}"),
+            other => other.to_string(),
+        };
+        self.unmeasured.get_or_create(&SourceLabels { source }).inc();
     }
 
     /// A turn by deadline is over.

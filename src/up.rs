@@ -21,6 +21,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, BadConfig, Config};
 use crate::password::{self, Password};
+use crate::rules::{BadRules, Rules};
 use crate::tasks::Tasks;
 use crate::{App, AppError};
 
@@ -51,6 +52,8 @@ enum UpError {
     #[error("cannot start the local-process provider: {0}")]
     Provider(String),
     #[error(transparent)]
+    Rules(#[from] BadRules),
+    #[error(transparent)]
     App(#[from] AppError),
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
@@ -60,7 +63,7 @@ impl UpError {
     /// As documented in `tidegate help exit-codes`.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) => 2,
+            Self::Config(_) | Self::Rules(_) => 2,
             _ => 1,
         }
     }
@@ -112,13 +115,15 @@ fn start_logging(config: &Config) {
 async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(), UpError> {
     let state = |source| UpError::State { path: config.state_dir.clone(), source };
     make_private(&config.state_dir).map_err(state)?;
+    let rules = read_rules(&config).await?;
     let password = read_password(&config)?;
     let workers = Tasks::new();
     let provider = open_provider(&config, &workers).await?;
     let credentials = password
         .as_ref()
         .map(|password| Credentials { user: "admin".to_owned(), password: password.text.clone() });
-    let bound = App::build(config.clone(), provider.clone(), credentials).bind().await?;
+    let app = App::build_with_rules(config.clone(), provider.clone(), credentials, rules);
+    let bound = app.bind().await?;
     let banner = banner::Banner {
         api: bound.api_address,
         metrics: bound.metrics_address,
@@ -150,6 +155,13 @@ async fn open_provider(config: &Config, workers: &Tasks) -> Result<Arc<dyn Provi
     process.start_deadline = config.start_deadline;
     let provider = ProcessProvider::open(process, workers.tracker()).await;
     Ok(provider.map_err(|error| UpError::Provider(error.to_string()))?)
+}
+
+async fn read_rules(config: &Config) -> Result<Rules, BadRules> {
+    let Some(path) = &config.rules else { return Ok(Rules::default()) };
+    let rules = Rules::read(path)?;
+    rules.check_queries().await?;
+    Ok(rules)
 }
 
 fn read_password(config: &Config) -> Result<Option<Password>, UpError> {

@@ -22,6 +22,7 @@ use tidegate_core::{FunctionId, Load, LoadType, Moment, Observation, Policy, Rep
 use tidegate_provider::{Deployment, FunctionStatus, Phase};
 
 use crate::Clock;
+use crate::durations::Durations;
 use crate::gate::{Admission, Flag, Gate};
 use crate::limits::Limiter;
 use crate::meter::{Meter, ShardIndex};
@@ -214,12 +215,22 @@ impl Entry {
         self.meter.started()
     }
 
-    pub(crate) fn inside(&self) -> u64 {
+    /// Calls being served or waiting, without the care that a decision needs.
+    pub fn inside(&self) -> u64 {
         self.meter.inside_roughly()
     }
 
     pub(crate) fn waiting(&self) -> usize {
         self.room.waiting()
+    }
+
+    /// How long all calls took that have ended.
+    pub fn durations(&self) -> Durations {
+        let mut all = Durations::default();
+        for series in self.outcomes.seen() {
+            all.0.add(&series.counts());
+        }
+        all
     }
 
     pub(crate) fn outcomes(&self) -> &Outcomes {

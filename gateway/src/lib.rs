@@ -10,6 +10,7 @@ mod call;
 mod clock;
 mod config;
 mod drain;
+mod durations;
 mod entry;
 mod error;
 #[cfg(feature = "loom")]
@@ -41,6 +42,7 @@ mod workers;
 
 pub use clock::Clock;
 pub use config::Config;
+pub use durations::Durations;
 pub use entry::{Entry, ZeroTicket};
 pub use error::InvokeError;
 pub use gateway::Gateway;

@@ -143,6 +143,14 @@ impl Histogram {
 }
 
 impl Counts {
+    /// Adds those of another histogram with the same bounds.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (to, from) in self.counts.iter_mut().zip(&other.counts) {
+            *to += from;
+        }
+        self.sum_nanos += other.sum_nanos;
+    }
+
     /// How many were counted.
     pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()

@@ -76,6 +76,9 @@ struct Settings {
     /// Longest that a call waits for a replica [default: 60s]
     #[arg(long, value_name = "DURATION")]
     wake_timeout: Option<String>,
+    /// Named rules that scale functions by queries of Prometheus
+    #[arg(long, value_name = "FILE")]
+    rules: Option<String>,
     /// Records counts that the scale loop sees and decides, for tidegate simulate
     #[arg(long, value_name = "FILE")]
     record: Option<String>,
@@ -130,7 +133,7 @@ fn setting(text: &str) -> Result<(&'static str, String), String> {
 }
 
 impl Settings {
-    fn variables(&self) -> [(&'static str, &Option<String>); 15] {
+    fn variables(&self) -> [(&'static str, &Option<String>); 16] {
         [
             ("TIDEGATE_BIND", &self.bind),
             ("TIDEGATE_PORT", &self.port),
@@ -144,6 +147,7 @@ impl Settings {
             ("TIDEGATE_START_DEADLINE", &self.start_deadline),
             ("TIDEGATE_UPSTREAM_TIMEOUT", &self.upstream_timeout),
             ("TIDEGATE_WAKE_TIMEOUT", &self.wake_timeout),
+            ("TIDEGATE_RULES", &self.rules),
             ("TIDEGATE_RECORD", &self.record),
             ("TIDEGATE_LOG", &self.log),
             ("TIDEGATE_LOG_FORMAT", &self.log_format),

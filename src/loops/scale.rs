@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tidegate_autoscaler::{Ask, Autoscaler};
+use tidegate_autoscaler::{Ask, Autoscaler, Source};
 use tidegate_core::{FunctionId, Moment, Replicas};
 use tidegate_gateway::{Clock, Entry, Nudges, ScaleError, Table};
 use tidegate_provider::{Provider, ProviderError};
@@ -38,11 +38,13 @@ mod apply;
 mod decider;
 mod floors;
 mod known;
+mod measures;
 
 use apply::Call;
 use decider::Decider;
 use floors::{Floors, Now};
 use known::{Watched, answer_not_deployed};
+use measures::Measures;
 
 /// How often what was learnt is written down, when it changed.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -71,7 +73,20 @@ pub enum Request {
         /// The asker waits here.
         answer: oneshot::Sender<Option<serde_json::Value>>,
     },
+    /// Somebody wants to know what is to be measured.
+    Wanted {
+        /// The asker waits here.
+        answer: oneshot::Sender<Vec<(FunctionId, Vec<Source>)>>,
+    },
+    /// Something was measured, or could not be.
+    Measured {
+        /// What came of it.
+        values: Vec<Measured>,
+    },
 }
+
+/// A value that was measured of a function, or why there is none.
+pub type Measured = (FunctionId, Source, Result<f64, String>);
 
 /// Where the answer to an ask goes.
 pub type Answer = oneshot::Sender<Result<(), ScaleError>>;
@@ -86,6 +101,7 @@ pub struct ScaleLoop {
     pub(crate) memories: Memories,
     functions: HashMap<FunctionId, Watched>,
     floors: Floors,
+    measures: Measures,
     /// Deadlines, earliest first; one that its function no longer has is skipped.
     due: BinaryHeap<Reverse<(Moment, FunctionId)>>,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -129,6 +145,7 @@ impl ScaleLoop {
             memories,
             functions: HashMap::new(),
             floors: Floors::default(),
+            measures: Measures::default(),
             due: BinaryHeap::new(),
             calls: FuturesUnordered::new(),
             saving: None,
@@ -233,6 +250,8 @@ impl ScaleLoop {
                 // The asker may have left; nothing depends on the answer.
                 let _ = answer.send(explained);
             }
+            Request::Wanted { answer } => drop(answer.send(self.wanted())),
+            Request::Measured { values } => self.take_measured(values),
         }
     }
 

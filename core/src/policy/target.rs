@@ -73,6 +73,18 @@ impl LoadType {
     }
 }
 
+impl LoadType {
+    /// The words of the label that are no names of rules.
+    pub const WORDS: [&str; 6] = ["rps", "capacity", "queue", "cpu", "memory", "latency"];
+
+    /// Whether a named rule may have this name: a letter or digit, then up to 62 of those, `-`, `_` and `.`.
+    pub fn may_be_rule(name: &str) -> bool {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        first && name.len() <= 63 && name.bytes().all(inner) && !Self::WORDS.contains(&name)
+    }
+}
+
 impl Percentile {
     /// From 0 to 100.
     pub fn as_f64(self) -> f64 {
@@ -116,28 +128,29 @@ impl Policy {
     }
 }
 
+const TYPES: &str = "rps, capacity, queue, cpu, memory, latency, or the name of a rule";
+
 /// What the label `type` says.
 #[derive(Copy, Clone, PartialEq, Eq)]
 enum Kind {
     Plain(LoadType),
     Memory,
     Latency,
+    /// A named rule: whoever has the configuration knows it, and refuses what is none.
+    Rule,
 }
 
 impl LabelReader<'_> {
     pub(super) fn target(&mut self) -> Target {
-        let kind =
-            self.value(labels::TYPE, "rps, capacity, queue, cpu, memory or latency", |text| {
-                match text {
-                    "rps" => Some(Kind::Plain(LoadType::Rps)),
-                    "capacity" => Some(Kind::Plain(LoadType::Capacity)),
-                    "queue" => Some(Kind::Plain(LoadType::Queue)),
-                    "cpu" => Some(Kind::Plain(LoadType::Cpu)),
-                    "memory" => Some(Kind::Memory),
-                    "latency" => Some(Kind::Latency),
-                    _ => None,
-                }
-            });
+        let kind = self.value(labels::TYPE, TYPES, |text| match text {
+            "rps" => Some(Kind::Plain(LoadType::Rps)),
+            "capacity" => Some(Kind::Plain(LoadType::Capacity)),
+            "queue" => Some(Kind::Plain(LoadType::Queue)),
+            "cpu" => Some(Kind::Plain(LoadType::Cpu)),
+            "memory" => Some(Kind::Memory),
+            "latency" => Some(Kind::Latency),
+            _ => LoadType::may_be_rule(text).then_some(Kind::Rule),
+        });
         let proportion =
             self.value(labels::TARGET_PROPORTION, "a number above 0, such as 0.9", positive);
         let factor = self.value(labels::FACTOR, "a whole number from 0 to 100", |text| {
@@ -150,6 +163,11 @@ impl LabelReader<'_> {
             Some(Kind::Latency) => self.latency(),
             Some(Kind::Memory) => self.memory(),
             Some(Kind::Plain(load)) => Some((load, self.number())),
+            Some(Kind::Rule) => {
+                // The target is the rule's; without it there is nothing to scale by.
+                self.number();
+                return Target::Community { factor: 0 };
+            }
             None => {
                 self.labels.contains_key(labels::TARGET).then(|| (LoadType::Rps, self.number()))
             }

@@ -63,7 +63,7 @@ fn every_bad_label_is_named_with_its_value_and_what_is_allowed() {
         (labels::MIN, "0"),
         (labels::TARGET, "-1"),
         (labels::ZERO, "yes"),
-        (labels::TYPE, "disk"),
+        (labels::TYPE, "disk space"),
     ])
     .expect_err("all are bad");
     let texts: Vec<String> = bad.iter().map(ToString::to_string).collect();
@@ -160,4 +160,15 @@ proptest! {
     fn no_text_panics_as_a_decimal(text in ".*") {
         let _ = text.parse::<Decimal>();
     }
+}
+
+#[test]
+fn another_type_is_the_name_of_a_rule_and_scales_by_nothing_else() {
+    let (policy, warnings) = read(&[(labels::TYPE, "lag"), (labels::TARGET, "9")]).expect("a name");
+    assert_eq!((policy.target, warnings.len()), (Target::Community { factor: 0 }, 0));
+    assert!(read(&[(labels::TYPE, "lag"), (labels::TARGET, "0")]).is_err());
+    for name in ["", "-lag", "a b", "a,b", "ü", &"x".repeat(64)] {
+        assert!(read(&[(labels::TYPE, name)]).is_err(), "{name}");
+    }
+    assert!(LoadType::WORDS.iter().all(|word| !LoadType::may_be_rule(word)));
 }

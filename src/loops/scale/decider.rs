@@ -66,7 +66,6 @@ impl Decider {
     }
 
     /// A function has these named rules.
-    #[expect(dead_code)]
     pub fn set_rules(&mut self, now: Moment, function: &FunctionId, rules: Vec<CustomRule>) {
         if let Some(recorder) = self.recorder() {
             recorder.rules(now, function, &rules);
@@ -75,7 +74,6 @@ impl Decider {
     }
 
     /// A value was measured, or could not be.
-    #[expect(dead_code)]
     pub fn measured(
         &mut self,
         now: Moment,

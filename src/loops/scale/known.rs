@@ -55,6 +55,7 @@ impl ScaleLoop {
         let status = entry.status();
         let labels = &status.deployment.labels;
         self.autoscaler.insert(now, &function, policy, labels, memory);
+        self.learn_rules(now, &function, &entry.policy(), labels);
         let least = self.floors.set(self.both_clocks(), &function, labels);
         if !least.is_zero() {
             self.autoscaler.floor(now, &function, least);
@@ -67,6 +68,7 @@ impl ScaleLoop {
     fn forget(&mut self, function: &FunctionId) {
         self.autoscaler.remove(self.clock.now(), function);
         self.floors.forget(function);
+        self.forget_rules(function);
         self.metrics.forget(function);
         self.memories.forget(function);
         let watched = self.functions.remove(function);

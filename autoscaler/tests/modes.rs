@@ -65,6 +65,19 @@ fn a_queue_is_let_wait_where_others_would_fill_replicas_at_once() {
 }
 
 #[test]
+fn what_is_served_holds_over_the_moment_between_two_calls() {
+    let mut function = queue("5");
+    function.load.waiting = 18;
+    function.holds(4, secs(2)).wants(4);
+    function.load.waiting = 0;
+    for _ in 0..60 {
+        function.holds(4, secs(1)).holds(0, secs(1));
+    }
+    function.wants(4);
+    assert_eq!(function.changes.len(), 1, "{:?}", function.changes);
+}
+
+#[test]
 fn a_queue_wakes_a_function_to_what_it_asks_for() {
     let labels = [("type", "queue"), ("target", "5"), ("zero", "true"), ("zero-duration", "1m")];
     let mut function = Scenario::with(&labels);

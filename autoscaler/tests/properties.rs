@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use support::{Scenario, secs};
 use tidegate_autoscaler::Ask;
-use tidegate_core::Replicas;
+use tidegate_core::{Observation, Replicas};
 
 fn capacity(target: u32, max: u32) -> Scenario {
     let (target, max) = (target.to_string(), max.to_string());
@@ -144,6 +144,38 @@ proptest! {
                 twice.autoscaler.decide(*at, old);
             }
             prop_assert_eq!(plain.desired, twice.desired);
+        }
+    }
+
+    #[test]
+    fn reordered_looks_never_lead_beyond_what_the_load_asks(
+        looks in prop::collection::vec((140_u64..155, 0_u8..4), 70..140),
+    ) {
+        let mut function = Scenario::with(&[("target", "7"), ("target-proportion", "1"), ("max", "1000")]);
+        let ask = |load: u64| load.div_ceil(7).max(1);
+        let (mut loads, mut held_back) = (Vec::new(), None);
+        for (load, order) in looks {
+            function.load.started += load;
+            function.load.completed += load;
+            function.passes(secs(1));
+            loads.push(load);
+            let seen = (function.now, function.observation());
+            // This one comes after the next.
+            if order == 0 && held_back.is_none() {
+                held_back = Some(seen);
+                continue;
+            }
+            function.look();
+            if let Some((at, late)) = held_back.take() {
+                let late = Observation { desired: function.desired, ready: function.ready, ..late };
+                let decision = function.autoscaler.decide(at, &late);
+                function.take(decision);
+            }
+            let most = loads.iter().copied().map(ask).max().unwrap_or(1);
+            let least = loads.iter().rev().take(60).copied().map(ask).min().unwrap_or(1);
+            let desired = u64::from(function.desired.get());
+            prop_assert!(desired <= most, "{desired} > {most}: {:?}", function.changes);
+            prop_assert!(desired >= least || loads.len() < 60, "{desired} < {least}: {:?}", function.changes);
         }
     }
 

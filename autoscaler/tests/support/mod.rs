@@ -158,7 +158,8 @@ impl Scenario {
         self.take(decision)
     }
 
-    fn take(&mut self, decision: Decision) -> Decision {
+    /// What was decided is done.
+    pub fn take(&mut self, decision: Decision) -> Decision {
         if let Action::Scale { to, ref reason, .. } = decision.action {
             if to != self.desired {
                 self.changes.push((self.now, to.get(), reason.label()));

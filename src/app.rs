@@ -115,6 +115,7 @@ impl App {
             provider: provider.clone(),
             table: table.clone(),
             rules: rules.clone(),
+            limits_frozen: config.frozen_memory.is_some(),
             scale: ask.clone(),
         };
         let scaling = Arc::new(Asking::new(ask));
@@ -138,6 +139,7 @@ impl App {
             memories,
         );
         scale.follow(rules);
+        scale.limit_frozen(config.frozen_memory);
         let record = None;
         Self { config, provider, table, gateway, scale, measuring, nudges, requests, record }
     }

@@ -37,6 +37,8 @@ pub struct Config {
     pub dry_run_idle: bool,
     /// Time a replica stays frozen at zero before it is removed.
     pub warm: Duration,
+    /// Bytes that all frozen replicas together may have.
+    pub frozen_memory: Option<u64>,
     /// Idle replica-hours a day that functions with a learning zero policy may cost together.
     pub idle_budget: Option<Decimal>,
     /// A file with named custom rules.
@@ -106,6 +108,7 @@ impl Config {
             idle_after: read.duration("TIDEGATE_IDLE_AFTER", secs(300)),
             dry_run_idle: read.flag("TIDEGATE_DRY_RUN_IDLE", false),
             warm: read.duration("TIDEGATE_WARM_DURATION", secs(600)),
+            frozen_memory: frozen_memory(&mut read),
             idle_budget: idle_budget(&mut read),
             rules: read.optional_text("TIDEGATE_RULES").map(PathBuf::from),
             record: read.optional_text("TIDEGATE_RECORD").map(PathBuf::from),
@@ -120,6 +123,12 @@ impl Config {
         check(&config, &mut read);
         Ok(read.finish(config)?)
     }
+}
+
+fn frozen_memory(read: &mut tidegate_core::Reader<'_>) -> Option<u64> {
+    const NAME: &str = "TIDEGATE_FROZEN_MEMORY";
+    read.optional_text(NAME)?;
+    Some(bytes(read, NAME, 0))
 }
 
 fn bytes(read: &mut tidegate_core::Reader<'_>, name: &str, default: u64) -> u64 {
@@ -206,7 +215,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 30] = [
+pub const KNOWN: [&str; 31] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -217,6 +226,7 @@ pub const KNOWN: [&str; 30] = [
     "TIDEGATE_IDLE_AFTER",
     "TIDEGATE_DRY_RUN_IDLE",
     "TIDEGATE_WARM_DURATION",
+    "TIDEGATE_FROZEN_MEMORY",
     "TIDEGATE_IDLE_BUDGET",
     "TIDEGATE_RULES",
     "TIDEGATE_RECORD",

@@ -38,6 +38,7 @@ pub struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     scalings: Family<ScaleLabels, Counter>,
     failures: Counter,
+    evictions: Counter,
     unmeasured: Family<SourceLabels, Counter>,
     looks: Counter,
     busy_seconds: Gauge<f64, AtomicU64>,
@@ -62,6 +63,11 @@ impl Metrics {
             "tidegate_scaling_failures",
             "Scale calls that the provider refused",
             metrics.failures.clone(),
+        );
+        registry.register(
+            "tidegate_evictions",
+            "Functions whose frozen replicas were removed for their memory",
+            metrics.evictions.clone(),
         );
         registry.register(
             "tidegate_measure_failures",
@@ -107,6 +113,11 @@ impl Metrics {
     /// The provider refused a count.
     pub fn failed(&self) {
         self.failures.inc();
+    }
+
+    /// What is frozen of a function was removed for its memory.
+    pub fn evicted(&self) {
+        self.evictions.inc();
     }
 
     /// A value could not be measured.

@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
             "tidegate-api",
             "tidegate-autoscaler",
             "tidegate-gateway",
+            "tidegate-idler",
             "tidegate-loadtest",
             "tidegate-provider",
             "tidegate-provider-process",

@@ -18,12 +18,12 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
-use tidegate_autoscaler::{Ask, Autoscaler, Source};
+use tidegate_autoscaler::{Ask, Autoscaler};
 use tidegate_core::{FunctionId, Moment, Replicas};
 use tidegate_gateway::{Clock, Entry, Nudges, ScaleError, Table};
 use tidegate_provider::{Provider, ProviderError};
 use tidegate_simulator::record::Recorder;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -37,14 +37,18 @@ use crate::metrics::Metrics;
 mod apply;
 mod decider;
 mod floors;
+mod frozen;
 mod known;
 mod measures;
+mod request;
 
 use apply::Call;
 use decider::Decider;
 use floors::{Floors, Now};
+use frozen::Uses;
 use known::{Watched, answer_not_deployed};
 use measures::Measures;
+pub use request::{Answer, Measured, Request};
 
 /// How often what was learnt is written down, when it changed.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -52,44 +56,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(1);
 /// How soon a count that the provider refused is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What others ask of the scale loop; each waits for its answer.
-pub enum Request {
-    /// Somebody wants a count.
-    Ask {
-        /// Of which function.
-        function: FunctionId,
-        /// What is wanted.
-        ask: Ask,
-        /// The asker waits here.
-        answer: Answer,
-    },
-    /// Somebody wants to know why there are so many replicas.
-    Explain {
-        /// Of which function.
-        function: FunctionId,
-        /// And why not so many.
-        why_not: Option<Replicas>,
-        /// The asker waits here.
-        answer: oneshot::Sender<Option<serde_json::Value>>,
-    },
-    /// Somebody wants to know what is to be measured.
-    Wanted {
-        /// The asker waits here.
-        answer: oneshot::Sender<Vec<(FunctionId, Vec<Source>)>>,
-    },
-    /// Something was measured, or could not be.
-    Measured {
-        /// What came of it.
-        values: Vec<Measured>,
-    },
-}
-
-/// A value that was measured of a function, or why there is none.
-pub type Measured = (FunctionId, Source, Result<f64, String>);
-
-/// Where the answer to an ask goes.
-pub type Answer = oneshot::Sender<Result<(), ScaleError>>;
 
 /// What the loop is made of; see [`ScaleLoop::run`].
 pub struct ScaleLoop {
@@ -102,6 +68,7 @@ pub struct ScaleLoop {
     functions: HashMap<FunctionId, Watched>,
     floors: Floors,
     measures: Measures,
+    uses: Uses,
     /// Deadlines, earliest first; one that its function no longer has is skipped.
     due: BinaryHeap<Reverse<(Moment, FunctionId)>>,
     calls: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -146,6 +113,7 @@ impl ScaleLoop {
             functions: HashMap::new(),
             floors: Floors::default(),
             measures: Measures::default(),
+            uses: Uses::default(),
             due: BinaryHeap::new(),
             calls: FuturesUnordered::new(),
             saving: None,
@@ -187,6 +155,10 @@ impl ScaleLoop {
             Seen::Changed(function) => {
                 if let Some(watched) = self.meet(&function) {
                     watched.give_up_on_waiters();
+                    let is_ready = !watched.entry.available().is_zero();
+                    if is_ready {
+                        self.uses.ready(self.clock.now(), &function);
+                    }
                     self.look(function);
                 }
             }
@@ -251,6 +223,7 @@ impl ScaleLoop {
                 let _ = answer.send(explained);
             }
             Request::Wanted { answer } => drop(answer.send(self.wanted())),
+            Request::Frozen { sizes } => self.take_frozen(&sizes),
             Request::Measured { values } => self.take_measured(values),
         }
     }

@@ -87,6 +87,10 @@ impl ScaleLoop {
         let planned = if to.is_zero() {
             self.fall_to_zero(entry, from, depth, reason)
         } else if to > from {
+            if from.is_zero() {
+                let from_nothing = entry.status().replicas.is_empty();
+                self.uses.woken(self.clock.now(), entry.id(), from_nothing);
+            }
             Some(up(entry, from, to))
         } else {
             Some(down(entry, from, to))
@@ -96,6 +100,19 @@ impl ScaleLoop {
             self.metrics.scaled(entry.id(), from, to);
         }
         planned
+    }
+
+    /// Removes what is frozen of a function at zero; not while a call of the provider is under way.
+    pub(super) fn evict(&mut self, function: &FunctionId) -> bool {
+        let idle = self.functions.get(function).filter(|watched| !watched.busy);
+        let Some(entry) = idle.map(|watched| watched.entry.clone()) else { return false };
+        if !entry.desired().is_zero() {
+            return false;
+        }
+        let (replicas, victims) = (Replicas::ZERO, Vec::new());
+        let call = Call { kind: Kind::Cleanup, from: replicas };
+        self.start(&entry, call, ScaleTo { replicas, victims, depth: Depth::Removed }, None);
+        true
     }
 
     fn fall_to_zero(

@@ -87,6 +87,14 @@ impl Decider {
         self.autoscaler.measured(now, function, source, value);
     }
 
+    /// Memory is short, or no longer.
+    pub fn memory_is_short(&mut self, now: Moment, short: bool) {
+        if let Some(recorder) = self.recorder() {
+            recorder.memory_is_short(now, short);
+        }
+        self.autoscaler.memory_is_short(short);
+    }
+
     /// What was seen, and what somebody asks for, if anybody does.
     pub fn decide(&mut self, now: Moment, seen: &Observation, asked: Option<Ask>) -> Decision {
         let decision = match asked {

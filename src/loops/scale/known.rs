@@ -68,6 +68,7 @@ impl ScaleLoop {
     fn forget(&mut self, function: &FunctionId) {
         self.autoscaler.remove(self.clock.now(), function);
         self.floors.forget(function);
+        self.uses.forget(function);
         self.forget_rules(function);
         self.metrics.forget(function);
         self.memories.forget(function);

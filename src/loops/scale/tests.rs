@@ -6,6 +6,8 @@ use tidegate_gateway::Config;
 use tidegate_provider::fake::{ECHO, FakeProvider};
 use tidegate_provider::{Deployment, FunctionStatus, Pairs};
 
+use tokio::sync::oneshot;
+
 use super::*;
 
 struct World {

@@ -204,7 +204,8 @@ fn curve(points: &[&Tradeoff], colour: &str, scale: &Scale, labels: &mut Labels)
         let fill = if one.on_front { "none" } else { colour };
         let _ = write!(
             svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" style=\"fill:{fill};stroke:{colour};stroke-width:1.5\"/>",
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" style=\"fill:{fill};stroke:{colour};stroke-width:1.5\"><title>{}</title></circle>",
+            escape(&one.policy),
         );
         if let Some(y) = labels.place(x, y) {
             let _ = write!(

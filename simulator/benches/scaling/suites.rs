@@ -1,4 +1,5 @@
-//! The loads. Written down before the policies were compared on them.
+//! The loads, at two sizes: many calls at once, where the generators' own noise is what wavers, and few
+//! short ones, where chance moves the load more than they do.
 
 /// One load.
 pub struct Suite {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tidegate_autoscaler::Memory;
 use tidegate_core::FunctionId;
+use tidegate_idler::CommonRecord;
 use tracing::warn;
 
 use crate::boot::BootTime;
@@ -25,6 +26,8 @@ pub struct Memories {
     /// The run of the machine that all notes are of.
     boot: String,
     functions: BTreeMap<String, Noted>,
+    /// What was learnt about all of them together.
+    common: Option<CommonRecord>,
     /// Something was noted or forgotten since it was last written down.
     changed: bool,
 }
@@ -42,6 +45,8 @@ struct Noted {
 struct File {
     version: u32,
     boot: String,
+    #[serde(default)]
+    common: Option<CommonRecord>,
     functions: BTreeMap<String, Noted>,
 }
 
@@ -51,14 +56,25 @@ impl Memories {
     /// What an earlier run left at `path`. A file that cannot be read is reported and put aside: what is
     /// lost is idle time, and a function whose idle time is not known counts as just used.
     pub fn load(path: PathBuf, now: &BootTime) -> Self {
-        let functions = match fs::read(&path) {
+        let (common, functions) = match fs::read(&path) {
             Ok(content) => read(&content, now).unwrap_or_else(|why| {
                 warn!(path = %path.display(), why, "what was learnt about idleness cannot be read; it starts anew");
-                BTreeMap::new()
+                Default::default()
             }),
-            Err(_) => BTreeMap::new(),
+            Err(_) => Default::default(),
         };
-        Self { path, boot: now.boot.clone(), functions, changed: false }
+        Self { path, boot: now.boot.clone(), functions, common, changed: false }
+    }
+
+    /// What is known of all functions together.
+    pub fn common(&self) -> Option<&CommonRecord> {
+        self.common.as_ref()
+    }
+
+    /// Notes what was learnt of all functions together. It changes with each call; it is written down with the
+    /// next thing that must be.
+    pub fn keep_common(&mut self, common: CommonRecord) {
+        self.common = Some(common);
     }
 
     /// What is known of `function` now.
@@ -97,7 +113,8 @@ impl Memories {
             return None;
         }
         let functions = std::mem::take(&mut self.functions);
-        let file = File { version: VERSION, boot: self.boot.clone(), functions };
+        let (boot, common) = (self.boot.clone(), self.common.clone());
+        let file = File { version: VERSION, boot, common, functions };
         let text = serde_json::to_string(&file);
         self.functions = file.functions;
         let text = text.expect("memories are plain numbers with text keys");
@@ -133,8 +150,11 @@ impl Unsaved {
     }
 }
 
+/// What a file tells of all functions together, and of each.
+type Read = (Option<CommonRecord>, BTreeMap<String, Noted>);
+
 /// All of it as noted now.
-fn read(content: &[u8], now: &BootTime) -> Result<BTreeMap<String, Noted>, String> {
+fn read(content: &[u8], now: &BootTime) -> Result<Read, String> {
     let file: File = serde_json::from_slice(content).map_err(|error| error.to_string())?;
     if file.version != VERSION {
         return Err(format!("version {} is not {VERSION}", file.version));
@@ -144,7 +164,8 @@ fn read(content: &[u8], now: &BootTime) -> Result<BTreeMap<String, Noted>, Strin
         let then = BootTime { boot: file.boot.clone(), uptime };
         Noted::new(now, noted.memory.after(now.since(&then)))
     };
-    Ok(file.functions.into_iter().map(|(name, noted)| (name, renew(noted))).collect())
+    let functions = file.functions.into_iter().map(|(name, noted)| (name, renew(noted)));
+    Ok((file.common, functions.collect()))
 }
 
 #[cfg(test)]
@@ -199,6 +220,20 @@ mod tests {
             more.uptime += Duration::from_secs(3);
             assert_eq!(later.take(&more, &cat()), Some(quiet(secs + 3)), "{now:?}");
         }
+    }
+
+    #[test]
+    fn what_all_share_outlives_a_restart_and_is_written_with_the_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("scaling.json");
+        let common = tidegate_autoscaler::Autoscaler::new(Default::default()).common();
+        let mut memories = Memories::load(path.clone(), &at("a", 100));
+        assert_eq!(memories.common(), None);
+        memories.keep_common(common.clone());
+        assert!(memories.changed().is_none(), "it changes with each call");
+        memories.keep(&at("a", 100), &cat(), quiet(7));
+        memories.changed().expect("new").save();
+        assert_eq!(Memories::load(path, &at("a", 200)).common(), Some(&common));
     }
 
     #[test]

@@ -127,6 +127,9 @@ impl ScaleLoop {
 
     /// Turns until `stop`; a call under way is finished, then what was learnt is written down.
     pub async fn run(mut self, mut inputs: Inputs, stop: CancellationToken) {
+        if let Some(common) = self.memories.common() {
+            self.autoscaler.restore_common(self.clock.now(), common);
+        }
         let mut save = interval(SAVE_EVERY);
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -327,6 +330,7 @@ impl ScaleLoop {
                 self.memories.keep(&boot_time, function, memory);
             }
         }
+        self.memories.keep_common(self.autoscaler.common());
         self.memories.changed()
     }
 

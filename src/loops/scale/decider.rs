@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use tidegate_autoscaler::{Ask, Autoscaler, CustomRule, Decision, Memory, Source};
 use tidegate_core::{FunctionId, Moment, Observation, Policy, Replicas};
+use tidegate_idler::CommonRecord;
 use tidegate_provider::Pairs;
 use tidegate_simulator::Verdict;
 use tidegate_simulator::record::{Cause, Recorder};
@@ -32,6 +33,14 @@ impl Decider {
     /// Nothing follows in the record.
     pub fn end_record(&mut self) {
         self.recorder = None;
+    }
+
+    /// Goes on with what an earlier run knew of all functions together.
+    pub fn restore_common(&mut self, now: Moment, common: &CommonRecord) {
+        if let Some(recorder) = self.recorder() {
+            recorder.common(now, common);
+        }
+        self.autoscaler.restore_common(common);
     }
 
     /// A function appeared or has a new revision.

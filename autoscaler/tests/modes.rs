@@ -199,7 +199,8 @@ proptest! {
         let nature = Nature { starts_in, ..Nature::default() };
         let max = max.to_string();
         let mut served = Served::new(function(kind, target, &[("max", &max)]), nature);
-        served.gets(f64::from(calls), secs(1500));
+        // What waited while it climbed is served, and a quarter of an hour of hovering is over.
+        served.gets(f64::from(calls), secs(3000));
         let settled = served.function.changes.len();
         served.gets(f64::from(calls), secs(3600));
         // Where the value depends on the count, what was too few is tried again twice an hour, then seldomer:

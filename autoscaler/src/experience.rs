@@ -82,6 +82,8 @@ impl Experience {
     pub fn keeps(&self, now: Moment, rate: f64) -> Replicas {
         const NEARLY: f64 = 0.9;
         let Some((much, _)) = self.too_much(now) else { return Replicas::ZERO };
-        Replicas::new((rate / (much * NEARLY)).floor() as u32 + u32::from(rate > 0.0))
+        Replicas::new(
+            ((rate / (much * NEARLY)).floor() as u32).saturating_add(u32::from(rate > 0.0)),
+        )
     }
 }

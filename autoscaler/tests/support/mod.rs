@@ -203,7 +203,8 @@ impl Scenario {
 
     /// Time passes without a look; open calls add to the integral.
     pub fn passes(&mut self, span: Duration) {
-        self.load.concurrency_nanos += self.load.demand() * span.as_nanos() as u64;
+        let nanos = self.load.demand().saturating_mul(span.as_nanos() as u64);
+        self.load.concurrency_nanos = self.load.concurrency_nanos.saturating_add(nanos);
         self.now = self.now + span;
     }
 

@@ -284,6 +284,12 @@ fn what_cannot_work_is_refused_with_what_would() {
     with(&["-l", "com.openfaas.scale.min"]).failed(2, &["use KEY=VALUE"]);
     with(&["-l", "com.openfaas.scale.min=5", "-l", "com.openfaas.scale.max=2"])
         .failed(2, &["com.openfaas.scale.m", "cannot work"]);
+    for word in ["typo", "cpu"] {
+        let label = format!("com.openfaas.scale.type={word}");
+        let target = "com.openfaas.scale.target=5";
+        let outcome = with(&["-l", &label, "-l", target]);
+        outcome.failed(2, &[word, "cannot be simulated", "capacity"]);
+    }
     with(&["--max-inflight", "0"]).failed(2, &["max_inflight must be at least 1"]);
     with(&["--provider-model", "hot=1s"]).failed(2, &["\"hot\" is not known", "cold=800ms"]);
     with(&["--provider-model", "cold=quick"]).failed(2, &["is not a span"]);

@@ -114,6 +114,9 @@ pub enum BadPolicy {
         /// Its value.
         value: String,
     },
+    /// A trace has calls and nothing that is measured elsewhere.
+    #[error("com.openfaas.scale.type: {0:?} cannot be simulated; use rps, capacity or queue")]
+    Type(String),
     /// No call could be served.
     #[error("max_inflight must be at least 1")]
     NoCalls,
@@ -168,6 +171,10 @@ impl PolicyFile {
         let own = self.labels.iter().map(|(name, value)| (name.clone(), value.to_string()));
         labels.extend(own);
         let (policy, warnings) = Policy::from_labels(&labels).map_err(BadPolicy::Labels)?;
+        let word = labels.get(tidegate_core::labels::TYPE).map_or("rps", |word| word.trim());
+        if !["rps", "capacity", "queue"].contains(&word) {
+            return Err(BadPolicy::Type(word.to_owned()));
+        }
         if self.max_inflight == Some(0) {
             return Err(BadPolicy::NoCalls);
         }

@@ -39,6 +39,9 @@ bench: ## Run all benchmarks, some beside nginx and HAProxy; see docs/benchmarks
 	$(CARGO) bench --locked --bench crossing
 	$(CARGO) bench --locked -p tidegate-gateway --features bench --bench recording --bench queue
 	$(CARGO) bench --locked -p tidegate-autoscaler
+	$(CARGO) bench --locked -p tidegate-idler
+	$(CARGO) bench --locked -p tidegate-simulator
+	@scripts/bench-load --command target/release/tidegate
 
 doc: ## Build the API documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -9,6 +9,7 @@
 //! The command line is the binary's own (`main.rs`); what the stories start is all here.
 
 pub mod boot;
+pub mod causes;
 pub mod config;
 pub mod durable;
 pub mod loops;

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
+pub use tidegate::causes::chain;
+
 /// The text of `tidegate help exit-codes`, and the end of `--help`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
@@ -121,21 +123,6 @@ impl From<io::Error> for Failure {
         }
         Self::failed("cannot write the output").because(error)
     }
-}
-
-/// An error with all its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let next_text = next.to_string();
-        // Wrappers often repeat their cause; once is enough.
-        if !text.contains(&next_text) {
-            text = format!("{text}: {next_text}");
-        }
-        cause = next.source();
-    }
-    text
 }
 
 #[cfg(test)]

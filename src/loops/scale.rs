@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::boot::BootTime;
+use crate::causes::chain;
 use crate::loops::watch::Seen;
 use crate::memory::{Memories, Unsaved};
 use crate::metrics::Metrics;
@@ -354,17 +355,6 @@ impl ScaleLoop {
             unsaved.save();
         }
     }
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 async fn sleep_until(clock: &Clock, at: Option<Moment>) {

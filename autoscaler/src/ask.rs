@@ -33,7 +33,7 @@ pub fn ask(look: &Look<'_>, function: &mut Function, ask: Ask) -> Decision {
 /// Brought within the bounds, but for zero, which always counts and lasts until a call comes.
 fn operator(look: &Look<'_>, function: &mut Function, asked: Replicas) -> Decision {
     let given = if asked.is_zero() { asked } else { function.policy.bounds.clamp(asked) };
-    function.touch(look.now);
+    function.idle.touch(look.now);
     function.community.raised = false;
     if given.is_zero() {
         function.idle.zero_since.get_or_insert(look.now);

@@ -80,6 +80,9 @@ fn rest(look: &Look<'_>, function: &Function, wanted: &Wanted, most: Replicas) -
     if look.load.is_none() {
         return Action::Stay(Hold::NoSamples);
     }
+    if desired == bounds.min() && most < desired && look.demand() == 0 {
+        return Action::Stay(Hold::AtMin);
+    }
     // One reading says nothing about a rate.
     if wanted.load_missing {
         return Action::Stay(learning(look, function, desired));
@@ -87,8 +90,10 @@ fn rest(look: &Look<'_>, function: &Function, wanted: &Wanted, most: Replicas) -
     if bounds.clamp(most) < desired {
         return lower(look, function, wanted);
     }
-    // A little more waits for its step.
-    Action::Stay(Hold::AtTarget)
+    Action::Stay(match most > desired {
+        true => Hold::NextStep { wanted: most },
+        false => Hold::AtTarget,
+    })
 }
 
 /// What is ready or on its way.

@@ -129,7 +129,8 @@ fn initial(look: &Look<'_>, function: &mut Function, first: Replicas) -> Action 
     Action::Stay(Hold::Initial { first })
 }
 
-/// Active functions are looked at every tick, quiet ones when their idle time is over, others not at all.
+/// Active functions are looked at every tick; quiet ones when their idle time is over, once more before that
+/// to forget what their windows hold; others not at all.
 fn next_look(
     look: &Look<'_>,
     function: &mut Function,
@@ -137,12 +138,18 @@ fn next_look(
     action: &Action,
 ) -> Option<Moment> {
     let deadline = idleness.deadline();
-    if is_active(look, function, action) {
-        let tick = look.now + TICK;
-        return Some(deadline.map_or(tick, |deadline| deadline.min(tick)));
-    }
-    function.rest();
-    deadline
+    let next = if is_active(look, function, action) {
+        function.dozes_until(None);
+        Some(look.now + TICK)
+    } else {
+        let empty = function.empties(look.config).filter(|at| look.now < *at);
+        match empty {
+            Some(_) => function.dozes_until(empty),
+            None => function.rest(),
+        }
+        empty
+    };
+    next.into_iter().chain(deadline).min()
 }
 
 /// Whether the next look may decide something else although no call arrives.
@@ -160,11 +167,16 @@ fn is_active(look: &Look<'_>, function: &Function, action: &Action) -> bool {
     if function.measures.as_ref().is_some_and(|measures| !measures.is_empty()) {
         return true;
     }
+    if look.seen.desired <= bounds.min() {
+        // What its windows hold asks for no more now, and with nothing open for less from now on.
+        let rests =
+            matches!(action, Action::Stay(Hold::AtTarget | Hold::AtMin | Hold::DryRun { .. }));
+        return !rests || function.is_called_often(load);
+    }
     let held = matches!(
         action,
         Action::Stay(Hold::Settling { .. } | Hold::Hovering { .. } | Hold::Learning { .. })
     );
     let measured = matches!(function.policy.target, Target::Load { .. });
-    let above = look.seen.desired > bounds.min() && (held || measured);
-    above || function.stirred_lately(look.config, look.now)
+    held || measured || function.empties(look.config).is_some_and(|at| look.now < at)
 }

@@ -61,6 +61,13 @@ pub enum Ask {
 pub enum Hold {
     /// The load asks for what there is.
     AtTarget,
+    /// At the minimum, and nobody calls.
+    AtMin,
+    /// A little more is wanted, which is given at the next step.
+    NextStep {
+        /// What the load asks for.
+        wanted: Replicas,
+    },
     /// The load is missing; it never scales down.
     NoSamples,
     /// What a rule needs could not be measured; that never scales down.
@@ -232,6 +239,8 @@ impl Hold {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::AtTarget => "at_target",
+            Self::AtMin => "at_min",
+            Self::NextStep { .. } => "next_step",
             Self::NoSamples => "no_samples",
             Self::Unmeasured(_) => "not_measured",
             Self::Static => "static",
@@ -297,6 +306,10 @@ impl fmt::Display for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtTarget => f.write_str("the load asks for what there is"),
+            Self::AtMin => f.write_str("at the minimum, and nobody calls"),
+            Self::NextStep { wanted } => {
+                write!(f, "{wanted} wanted, which the next step of every 10s gives")
+            }
             Self::NoSamples => f.write_str("the load is not known; that never scales down"),
             Self::Unmeasured(missing) => {
                 let Unmeasured { source, trouble } = &**missing;

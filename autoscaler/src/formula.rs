@@ -7,7 +7,8 @@ use tidegate_core::{Decimal, LoadType, Moment, Quantity, Replicas, format_durati
 
 use crate::config::Settings;
 use crate::decision::seconds as span_text;
-use crate::function::{Averages, Function, Last};
+use crate::function::{Averages, Function};
+use crate::kept::Last;
 use crate::latency;
 use crate::measured::{Measure, Source};
 use crate::rule::replicas_for;

@@ -9,6 +9,7 @@ use crate::Memory;
 use crate::config::Settings;
 use crate::decision::Hold;
 use crate::history::{History, Names, Record};
+use crate::kept::{Community, Idle, Last, Pending};
 use crate::measured::{CustomRule, Measure, Measures, Source};
 use crate::memory::LastDecision;
 use crate::rule::BUSY_SPAN;
@@ -30,6 +31,8 @@ pub struct Function {
     watched: Stamp,
     /// When a look last saw that calls had begun or ended since the one before.
     stirred: Stamp,
+    /// Until when no look is needed: silence until then is no gap.
+    dozes_until: Stamp,
     pub wishes: Wishes,
     pub idle: Idle,
     /// The minimum of the labels while a schedule asks for more than that.
@@ -60,97 +63,6 @@ pub struct Averages {
     pub lately: Fraction,
 }
 
-/// What the idle rule and the way to zero need.
-#[derive(Copy, Clone, Debug)]
-pub struct Idle {
-    /// When something last gave the function a fresh grace.
-    touched: Stamp,
-    /// Quiet time that an earlier run has seen.
-    quiet_before_millis: u64,
-    /// Since when it is at zero.
-    pub zero_since: Stamp,
-    /// Time at zero that an earlier run has seen.
-    zero_before_millis: u64,
-    /// Whether it was sent there by hand.
-    pub by_hand: bool,
-}
-
-/// Since when replicas are on their way and none became ready.
-#[derive(Copy, Clone, Debug, Default)]
-pub struct Pending {
-    since: Stamp,
-    ready: Replicas,
-}
-
-/// What the rule for functions without a target needs.
-#[derive(Copy, Clone, Debug, Default)]
-pub struct Community {
-    /// The rule has raised the count.
-    pub raised: bool,
-    /// When the rate was last above five.
-    pub busy: Stamp,
-    /// When the count last took a step.
-    pub stepped: Stamp,
-}
-
-/// What was seen at the last look.
-#[derive(Copy, Clone, Debug)]
-pub struct Last {
-    pub seen_at: Stamp,
-    /// The load when it was last known, and when that was.
-    pub load: Option<Load>,
-    pub known_at: Stamp,
-    /// How many are asked for after it.
-    pub desired: Replicas,
-    pub ready: Replicas,
-    pub pending: Replicas,
-    pub draining: Replicas,
-    pub frozen: Replicas,
-    pub replica_limit: Option<u32>,
-}
-
-impl Idle {
-    /// When something last gave the function a fresh grace.
-    pub fn touched(&self) -> Moment {
-        self.touched.get().unwrap_or_default()
-    }
-
-    /// Quiet time that an earlier run has seen.
-    pub fn quiet_before(&self) -> Duration {
-        Duration::from_millis(self.quiet_before_millis)
-    }
-
-    /// Time at zero that an earlier run has seen.
-    pub fn zero_before(&self) -> Duration {
-        Duration::from_millis(self.zero_before_millis)
-    }
-
-    /// It is not at zero.
-    pub fn runs(&mut self) {
-        (self.zero_since, self.zero_before_millis) = (Stamp::NONE, 0);
-        self.by_hand = false;
-    }
-}
-
-impl Pending {
-    /// Since when, and how many were ready then.
-    pub fn get(self) -> Option<(Moment, Replicas)> {
-        Some((self.since.get()?, self.ready))
-    }
-}
-
-impl Last {
-    /// When that was.
-    pub fn at(&self) -> Moment {
-        self.seen_at.get().unwrap_or_default()
-    }
-
-    /// The load, when it was known at this look.
-    pub fn fresh_load(&self) -> Option<&Load> {
-        self.load.as_ref().filter(|_| self.known_at == self.seen_at)
-    }
-}
-
 impl Function {
     pub fn new(now: Moment, policy: Policy, memory: Option<Memory>) -> Self {
         let measures = Measures::of(&policy);
@@ -163,14 +75,9 @@ impl Function {
             fast: Window::default(),
             watched: Stamp::NONE,
             stirred: Stamp::NONE,
+            dozes_until: Stamp::NONE,
             wishes: Wishes::default(),
-            idle: Idle {
-                touched: Stamp::at(now),
-                quiet_before_millis: memory.quiet_millis,
-                zero_since: memory.zero_millis.map_or(Stamp::NONE, |_| Stamp::at(now)),
-                zero_before_millis: memory.zero_millis.unwrap_or(0),
-                by_hand: memory.by_hand,
-            },
+            idle: Idle::new(now, &memory),
             own_min: None,
             habits: memory.habits.as_deref().and_then(Habits::from_record),
             pending_since: Pending::default(),
@@ -191,13 +98,7 @@ impl Function {
             measures.forget();
         }
         self.pending_since = Pending::default();
-        self.touch(now);
-    }
-
-    /// Gives a fresh grace.
-    pub fn touch(&mut self, now: Moment) {
-        self.idle.touched = Stamp::at(now);
-        self.idle.quiet_before_millis = 0;
+        self.idle.touch(now);
     }
 
     /// Takes in what was seen. `load` is left out when it is missing, or older than what is known.
@@ -205,7 +106,7 @@ impl Function {
         if self.revision.replace(seen.revision).is_some_and(|known| known != seen.revision) {
             self.renew(now);
         }
-        self.watch_starts(now, seen);
+        self.pending_since.see(now, seen);
         if let Some(measures) = &mut self.measures {
             measures.experience.see(now, seen.ready);
         }
@@ -244,10 +145,24 @@ impl Function {
         self.stable.rate(config.busy).unwrap_or(Fraction::ZERO)
     }
 
-    /// Whether a call began or ended lately. What the fast window no longer has cannot raise the count.
-    pub fn stirred_lately(&self, config: &Settings, now: Moment) -> bool {
-        let lately = if self.is_community() { BUSY_SPAN } else { config.fast_window };
-        self.stirred.get().is_some_and(|at| now.since(at) <= lately)
+    /// When the fast window no longer has any call, if none comes: from then on nothing in it is worth
+    /// keeping. Nothing when no call was seen since it last rested.
+    pub fn empties(&self, config: &Settings) -> Option<Moment> {
+        let span = if self.is_community() { BUSY_SPAN } else { config.fast_window };
+        Some(self.stirred.get()? + span)
+    }
+
+    /// Whether more than one call came or went since the last look. To rest between such calls would cost
+    /// more looks than it saves, since the next arrival asks for one.
+    pub fn is_called_often(&self, load: &Load) -> bool {
+        let before = self.last.and_then(|last| last.load).unwrap_or_default();
+        load.started.saturating_sub(before.started) > 1
+            || load.completed.saturating_sub(before.completed) > 1
+    }
+
+    /// No look is needed until then, unless a call comes: that silence is no gap.
+    pub fn dozes_until(&mut self, at: Option<Moment>) {
+        self.dozes_until = at.map_or(Stamp::NONE, Stamp::at);
     }
 
     /// For how long load was seen without a gap.
@@ -306,6 +221,7 @@ impl Function {
     pub fn rest(&mut self) {
         self.forget_load();
         self.wishes.clear();
+        (self.stirred, self.dozes_until) = (Stamp::NONE, Stamp::NONE);
     }
 
     /// Bytes this function takes, on the heap too.
@@ -375,7 +291,8 @@ impl Function {
 
     fn record(&mut self, config: &Settings, now: Moment, load: &Load) {
         let known = self.last.and_then(|last| Some((last.known_at.get()?, last.load?)));
-        let gap = known.is_some_and(|(at, _)| now.since(at) > GAP);
+        let dozes = self.dozes_until.get().unwrap_or_default();
+        let gap = known.is_some_and(|(at, _)| now.since(at.max(dozes)) > GAP);
         if gap || known.is_some_and(|(_, before)| began_anew(load, &before)) {
             self.forget_load();
         }
@@ -396,17 +313,6 @@ impl Function {
         } else {
             self.stable.record(reading, config.stable);
             self.fast.record(reading, config.fast);
-        }
-    }
-
-    fn watch_starts(&mut self, now: Moment, seen: &Observation) {
-        if seen.pending.is_zero() {
-            self.pending_since = Pending::default();
-            return;
-        }
-        match self.pending_since.get() {
-            Some((_, ready)) if seen.ready <= ready => {}
-            _ => self.pending_since = Pending { since: Stamp::at(now), ready: seen.ready },
         }
     }
 }

@@ -13,6 +13,7 @@ mod formula;
 mod function;
 mod habits;
 mod history;
+mod kept;
 mod latency;
 mod measured;
 mod memory;

@@ -59,7 +59,7 @@ pub fn wake(look: &Look<'_>, function: &mut Function, waiting: u64) -> Decision 
     let bounds = function.policy.bounds;
     let to = asked_by_calls(function, look.seen.replica_limit, 0, waiting).unwrap_or(bounds.min());
     let to = bounds.clamp(function.activated(to));
-    function.touch(look.now);
+    function.idle.touch(look.now);
     function.community.raised = to > bounds.min();
     let hold = function.hold(look.config);
     function.wishes.note(look.now, to, hold);

@@ -24,6 +24,18 @@ fn the_formula_has_its_numbers() {
 }
 
 #[test]
+fn a_function_that_rests_says_so() {
+    let mut function = Scenario::with(&CAPACITY_5);
+    let rests = "stays at 1: at the minimum, and nobody calls";
+    function.holds(0, secs(1));
+    assert_eq!(function.explain().decision, rests);
+    function.holds(3, secs(20)).holds(0, secs(40));
+    assert_eq!(function.explain().decision, rests);
+    function.restart().holds(0, secs(1));
+    assert_eq!(function.explain().decision, rests);
+}
+
+#[test]
 fn what_binds_is_named() {
     let mut function = Scenario::with(&CAPACITY_5);
     function.holds(60, secs(40));

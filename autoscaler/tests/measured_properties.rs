@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use support::walk::{Dice, begin, end};
 use support::{Scenario, secs};
 use tidegate_autoscaler::{Ask, CustomRule, Source};
 use tidegate_core::{Decimal, Replicas};
@@ -340,32 +341,4 @@ fn jump(function: &mut Scenario, seconds: u64) {
     function.now = now.saturating_sub(secs(seconds));
     function.look();
     function.now = now;
-}
-
-fn begin(function: &mut Scenario, calls: u64) {
-    let load = &mut function.load;
-    load.started += calls;
-    let queue = if function.desired.is_zero() { &mut load.waiting } else { &mut load.in_flight };
-    *queue += calls;
-}
-
-fn end(function: &mut Scenario, calls: u64) {
-    let load = &mut function.load;
-    let calls = calls.min(load.in_flight);
-    load.in_flight -= calls;
-    load.completed += calls;
-    if calls > 0 {
-        load.last_end = Some(function.now);
-    }
-}
-
-/// A linear congruential generator: enough to wander.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
 }

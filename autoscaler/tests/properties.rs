@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use support::walk::{Dice, begin, end};
 use support::{Scenario, secs};
 use tidegate_autoscaler::Ask;
 use tidegate_core::{Observation, Replicas};
@@ -250,8 +251,8 @@ fn no_walk_stops_a_function_with_an_open_call() {
             1..4 => _ = function.misses(secs(dice.throw(20))),
             4 => _ = function.ask([Ask::AlertFiring, Ask::AlertResolved][dice.throw(2) as usize]),
             5 => function.passes(secs(dice.throw(100))),
-            6..12 => calls_begin(&mut function, dice.throw(4)),
-            12..34 => calls_end(&mut function, dice.throw(6)),
+            6..12 => begin(&mut function, dice.throw(4)),
+            12..34 => end(&mut function, dice.throw(6)),
             _ => {}
         }
         function.passes(Duration::from_millis(dice.throw(3000)));
@@ -265,35 +266,4 @@ fn no_walk_stops_a_function_with_an_open_call() {
         (load.in_flight, load.waiting) = (load.demand(), 0);
     }
     assert!(zeros > 100, "the walk went to zero {zeros} times only");
-}
-
-fn calls_begin(function: &mut Scenario, calls: u64) {
-    let load = &mut function.load;
-    load.started += calls;
-    if function.desired.is_zero() {
-        load.waiting += calls;
-    } else {
-        load.in_flight += calls;
-    }
-}
-
-fn calls_end(function: &mut Scenario, calls: u64) {
-    let load = &mut function.load;
-    let calls = calls.min(load.in_flight);
-    load.in_flight -= calls;
-    load.completed += calls;
-    if calls > 0 {
-        load.last_end = Some(function.now);
-    }
-}
-
-/// A linear congruential generator: enough to wander.
-struct Dice(u64);
-
-impl Dice {
-    fn throw(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
 }

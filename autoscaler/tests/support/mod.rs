@@ -3,6 +3,7 @@
 
 pub mod plant;
 pub mod served;
+pub mod walk;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is measured beside calls moves counts: the CPU that replicas use, and how long calls take.
+//! What is measured beside calls moves counts: the CPU and memory that replicas use, and how long calls take.
 #![allow(clippy::disallowed_methods, reason = "stories run in real time, with deadlines")]
 
 mod support;
@@ -60,4 +60,13 @@ async fn calls_that_take_too_long_get_more_replicas_until_they_end() {
         json!({"com.openfaas.scale.type": "latency", "com.tidegate.scale.target": "p95:100ms"});
     tidegate.deploy(function("sleep 0.3", labels)).await;
     up_and_down(&tidegate, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_hold_much_memory_share_it_with_more_until_it_is_free() {
+    let tidegate = start();
+    let hold = format!("python3 {}", functions().join("hold.py").display());
+    let labels = json!({"com.openfaas.scale.type": "memory", "com.openfaas.scale.target": "50Mi"});
+    tidegate.deploy(function(&hold, labels)).await;
+    up_and_down(&tidegate, "100").await;
 }

@@ -53,7 +53,7 @@ pub fn codes(summary: &str) -> Vec<(u16, u64)> {
         .collect()
 }
 
-/// A private Prometheus that scrapes one address every second.
+/// A private Prometheus that scrapes one address every second; ended when dropped.
 pub struct Prometheus {
     child: Child,
     url: String,
@@ -62,18 +62,23 @@ pub struct Prometheus {
 
 impl Prometheus {
     pub async fn start(metrics_url: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
         let target = metrics_url.trim_start_matches("http://").trim_end_matches("/metrics");
+        Self::on(free_port(), target, &[])
+    }
+
+    /// On a port that is known before, with more flags.
+    pub fn on(port: u16, target: &str, flags: &[String]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         let config = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n- job_name: gateway\n  static_configs: [{{targets: ['{target}']}}]\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nscrape_configs:\n- job_name: one\n  static_configs: [{{targets: ['{target}']}}]\n"
         );
         let path: PathBuf = folder.path().join("prometheus.yml");
         std::fs::write(&path, config).expect("written");
-        let port = free_port();
         let child = Command::new("prometheus")
             .arg(format!("--config.file={}", path.display()))
             .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -117,7 +122,8 @@ impl Drop for Prometheus {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
 }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use rcgen::{CertificateParams, KeyPair};
 use tidegate_loadtest::{ConnectError, TlsError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,7 +18,7 @@ pub fn certificate(alpn: &[&[u8]]) -> (String, Arc<ServerConfig>) {
     let key = KeyPair::generate().unwrap();
     let certificate =
         CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    (pem(certificate.der()), config(certificate.der(), &key, alpn))
+    (certificate.pem(), config(certificate.der(), &key, alpn))
 }
 
 fn config(
@@ -36,13 +35,6 @@ fn config(
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     Arc::new(config)
-}
-
-fn pem(der: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<_> =
-        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 /// Answers `ok` to everything over TLS.
@@ -120,7 +112,7 @@ async fn a_self_made_authority_is_refused_in_words() {
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let own = params.self_signed(&key).unwrap();
     let address = start(config(own.der(), &key, &[])).await;
-    let trusted = file(&pem(own.der()));
+    let trusted = file(&own.pem());
     let mut plan = secure("localhost", address);
     plan.transport.ca_file = Some(trusted.path().to_owned());
     let text = outcome(&plan).await.unwrap_err().to_string();

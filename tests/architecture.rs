@@ -6,14 +6,18 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each crate may depend on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("tidegate-core", &[]),
     ("tidegate-idler", &["tidegate-core"]),
     ("tidegate-autoscaler", &["tidegate-core", "tidegate-idler"]),
     ("tidegate-api", &["tidegate-core"]),
     ("tidegate-provider", &["tidegate-core"]),
     ("tidegate-watchdog", &["tidegate-core"]),
-    ("tidegate-provider-process", &["tidegate-core", "tidegate-provider", "tidegate-watchdog"]),
+    ("tidegate-provider-machine", &["tidegate-core", "tidegate-provider"]),
+    (
+        "tidegate-provider-process",
+        &["tidegate-core", "tidegate-provider", "tidegate-provider-machine", "tidegate-watchdog"],
+    ),
     ("tidegate-gateway", &["tidegate-core", "tidegate-api", "tidegate-provider"]),
     ("tidegate-loadtest", &["tidegate-core"]),
     ("tidegate-simulator", &["tidegate-core", "tidegate-idler", "tidegate-autoscaler"]),

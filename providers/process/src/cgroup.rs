@@ -11,8 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Pid;
+use tidegate_provider_machine::{Limits, durable};
 
-use crate::limits::Limits;
 use crate::procfs::{self, Held};
 
 /// One turn of the CPU scheduler's accounts, in microseconds.
@@ -89,7 +89,7 @@ impl Cgroups {
     /// Ends what an earlier run left in the groups, and removes them.
     pub(crate) fn clear(&self) {
         for base in self.bases() {
-            for name in crate::durable::names(base).unwrap_or_default() {
+            for name in durable::names(base).unwrap_or_default() {
                 let folder = base.join(name);
                 if folder.is_dir() {
                     kill_all(&folder);

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidegate_provider_machine::Settings;
+
 /// Settings of the process backend.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -42,21 +44,39 @@ pub struct Config {
 impl Config {
     /// Default settings for this state directory.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        let shared = Settings::new(state_dir);
         Self {
-            state_dir: state_dir.into(),
+            state_dir: shared.state_dir,
             watchdog: Vec::new(),
             path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-            parallel_starts: 16,
-            start_deadline: Duration::from_secs(60),
-            grace: Duration::from_secs(30),
-            backoff_first: Duration::from_millis(100),
-            backoff_longest: Duration::from_secs(30),
-            backoff_forgets: Duration::from_secs(10),
-            log_bytes: 4 << 20,
-            log_keeps: 10,
+            parallel_starts: shared.parallel_starts,
+            start_deadline: shared.start_deadline,
+            grace: shared.grace,
+            backoff_first: shared.backoff_first,
+            backoff_longest: shared.backoff_longest,
+            backoff_forgets: shared.backoff_forgets,
+            log_bytes: shared.log_bytes,
+            log_keeps: shared.log_keeps,
             cgroups: true,
-            release: env!("CARGO_PKG_VERSION").to_owned(),
-            sha: "unknown".to_owned(),
+            release: shared.release,
+            sha: shared.sha,
+        }
+    }
+
+    /// Those that all backends on one machine share.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            state_dir: self.state_dir.clone(),
+            parallel_starts: self.parallel_starts,
+            start_deadline: self.start_deadline,
+            grace: self.grace,
+            backoff_first: self.backoff_first,
+            backoff_longest: self.backoff_longest,
+            backoff_forgets: self.backoff_forgets,
+            log_bytes: self.log_bytes,
+            log_keeps: self.log_keeps,
+            release: self.release.clone(),
+            sha: self.sha.clone(),
         }
     }
 }

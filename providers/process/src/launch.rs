@@ -12,15 +12,15 @@ use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::Pid;
+use tidegate_provider::ReplicaId;
+use tidegate_provider_machine::{Revision, durable, place};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
-use crate::durable;
-use crate::host::Host;
-use crate::identity::ReplicaNames;
 use crate::processes::Processes;
 use crate::procfs::{Held, MARKER};
-use crate::revision::Revision;
+use crate::runtime::{Inner, ProcessRuntime};
+use crate::{limits, spec};
 
 /// A watchdog that has just been started.
 pub(crate) struct Launched {
@@ -33,23 +33,23 @@ pub(crate) struct Launched {
 
 /// Starts a watchdog. Blocks, and must be called inside the runtime.
 pub(crate) fn launch(
-    host: &Host,
-    revision: &Revision,
-    names: &ReplicaNames,
+    inner: &Inner,
+    revision: &Revision<ProcessRuntime>,
+    replica: &ReplicaId,
 ) -> io::Result<Launched> {
-    let place = host.layout.place(&names.place);
-    let socket = make_place(&place)?;
+    let folder = inner.layout.place(replica);
+    let socket = make_place(&folder)?;
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let control = UnixStream::from_std(ours)?;
 
-    let mut command = Command::new(program(host)?);
-    command.args(host.config.watchdog.get(1..).unwrap_or_default());
-    if host.config.watchdog.is_empty() {
+    let mut command = Command::new(program(inner)?);
+    command.args(inner.config.watchdog.get(1..).unwrap_or_default());
+    if inner.config.watchdog.is_empty() {
         command.arg("fwatchdog");
     }
-    command.env_clear().envs(env(host, revision, names, &place, &socket));
-    command.current_dir(revision.directory.as_deref().unwrap_or(&place.join("work")));
+    command.env_clear().envs(env(inner, revision, replica, &folder, &socket));
+    command.current_dir(revision.spec.directory.as_deref().unwrap_or(&folder.join("work")));
     command.stdin(Stdio::from(OwnedFd::from(theirs)));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     // A group of its own: a Ctrl-C at our terminal is not for the functions.
@@ -59,14 +59,15 @@ pub(crate) fn launch(
     let gone = || io::Error::other("the watchdog ended at once");
     let pid = child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).ok_or_else(gone)?;
     let watchdog = Held::new(pid).ok_or_else(gone)?;
-    let (cgroup, note) = revision.limits.apply(host.cgroups.as_ref(), &names.place, pid);
-    let processes = Processes::new(names.id.clone(), watchdog, cgroup, note);
+    let (cgroup, note) =
+        limits::apply(revision.spec.limits, inner.cgroups.as_ref(), place(replica), pid);
+    let processes = Processes::new(replica.clone(), watchdog, cgroup, note);
     let (out, err) = (child.stdout.take(), child.stderr.take());
     Ok(Launched { child, control, out, err, processes })
 }
 
-fn program(host: &Host) -> io::Result<OsString> {
-    match host.config.watchdog.first() {
+fn program(inner: &Inner) -> io::Result<OsString> {
+    match inner.config.watchdog.first() {
         Some(program) => Ok(program.clone()),
         None => std::env::current_exe().map(Into::into),
     }
@@ -84,17 +85,18 @@ fn make_place(place: &Path) -> io::Result<std::path::PathBuf> {
 }
 
 fn env(
-    host: &Host,
-    revision: &Revision,
-    names: &ReplicaNames,
+    inner: &Inner,
+    revision: &Revision<ProcessRuntime>,
+    replica: &ReplicaId,
     place: &Path,
     socket: &Path,
 ) -> std::collections::BTreeMap<String, String> {
-    let secrets = host.layout.mounted_secrets(&revision.deployment.function, revision.number);
+    let secrets = inner.layout.mounted_secrets(revision.function(), revision.number());
     let temporary = place.join("tmp");
     let work = place.join("work");
-    let mut env = revision.env(
-        &host.config,
+    let mut env = spec::env(
+        &revision.deployment,
+        &inner.config,
         &[
             ("HOME", &work),
             ("secret_mount_path", &secrets),
@@ -106,6 +108,6 @@ fn env(
     env.insert("TIDEGATE_CONTROL".to_owned(), "stdin".to_owned());
     // Replicas share this machine, and so one port for metrics will not do.
     env.insert("TIDEGATE_METRICS".to_owned(), "off".to_owned());
-    env.insert(MARKER.to_owned(), names.id.to_string());
+    env.insert(MARKER.to_owned(), replica.to_string());
     env
 }

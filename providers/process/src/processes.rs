@@ -1,24 +1,25 @@
 //! The processes of one running replica: the watchdog and all below it.
 
+use std::sync::{Mutex, PoisonError};
+
 use rustix::process::{Pid, Signal};
 use tidegate_provider::ReplicaId;
+use tidegate_provider_machine::{Live, Used};
 
 use crate::cgroup::ReplicaCgroup;
-use crate::procfs::{self, Held, Used};
+use crate::procfs::{self, Held};
 
 /// A replica's processes, from start to end of one life.
 #[derive(Debug)]
-pub(crate) struct Processes {
+pub struct Processes {
     replica: ReplicaId,
     watchdog: Held,
     cgroup: Option<ReplicaCgroup>,
+    /// Those that were stopped; forgetting to let them run again leaves them so.
+    frozen: Mutex<Vec<Held>>,
     /// What a user should know of limits that could not be applied.
     pub(crate) note: String,
 }
-
-/// A family that does not run; forgetting to thaw it leaves it stopped.
-#[derive(Debug)]
-pub(crate) struct Frozen(Vec<Held>);
 
 impl Processes {
     pub(crate) fn new(
@@ -27,7 +28,7 @@ impl Processes {
         cgroup: Option<ReplicaCgroup>,
         note: String,
     ) -> Self {
-        Self { replica, watchdog, cgroup, note }
+        Self { replica, watchdog, cgroup, frozen: Mutex::default(), note }
     }
 
     fn root(&self) -> Pid {
@@ -37,11 +38,6 @@ impl Processes {
     /// Asks the watchdog to finish its calls and end.
     pub(crate) fn terminate(&self) {
         self.watchdog.signal(Signal::TERM);
-    }
-
-    /// Stops all of them at once.
-    pub(crate) fn freeze(&self) -> Frozen {
-        Frozen(procfs::freeze(self.root()))
     }
 
     /// Kills all of them, those that left the family too, and waits until they are gone. Blocks.
@@ -63,20 +59,25 @@ impl Processes {
         }
     }
 
-    /// What they use now.
-    pub(crate) fn used(&self) -> Used {
-        procfs::used(self.root())
-    }
-
     /// How many of them were killed for want of memory.
     pub(crate) fn memory_kills(&self) -> u64 {
         self.cgroup.as_ref().map_or(0, ReplicaCgroup::memory_kills)
     }
 }
 
-impl Frozen {
-    /// Lets them run again.
-    pub(crate) fn thaw(self) {
-        procfs::thaw(&self.0);
+impl Live for Processes {
+    fn freeze(&self) -> std::io::Result<()> {
+        *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = procfs::freeze(self.root());
+        Ok(())
+    }
+
+    fn thaw(&self) -> std::io::Result<()> {
+        let mut frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        procfs::thaw(&std::mem::take(&mut *frozen));
+        Ok(())
+    }
+
+    fn usage(&self) -> Used {
+        procfs::used(self.root())
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tidegate_provider_machine::Used;
 
 /// The variable that every process of a replica inherits.
 pub(crate) const MARKER: &str = "TIDEGATE_REPLICA";
@@ -20,13 +21,6 @@ const DEATH: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 pub(crate) struct Held {
     pid: Pid,
     fd: OwnedFd,
-}
-
-/// What one process used, its ended children included.
-#[derive(Copy, Clone, Debug, Default)]
-pub(crate) struct Used {
-    pub(crate) cpu_millis: u64,
-    pub(crate) memory_bytes: u64,
 }
 
 impl Held {
@@ -148,7 +142,7 @@ fn belongs(pid: Pid, is_ours: &impl Fn(&str) -> bool) -> bool {
         .any(is_ours)
 }
 
-/// What a family uses now.
+/// What a family uses now, ended children included.
 pub(crate) fn used(root: Pid) -> Used {
     family(root).into_iter().filter_map(used_by_one).fold(Used::default(), |sum, one| Used {
         cpu_millis: sum.cpu_millis + one.cpu_millis,

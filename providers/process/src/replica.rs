@@ -1,354 +1,183 @@
-//! One replica from its first start to its end: the only task that starts, watches and ends its processes.
-//!
-//! ```text
-//! Starting ──ready──► Ready ──exit──► Backoff ──pause──► Starting …
-//!     └──exit, failed, too late──────────►┘
-//! any ──told to end──► Stopping: SIGTERM, grace, SIGKILL of all ──► gone
-//! ```
+//! One life of a replica: its watchdog is started, listened to, and ended with all below it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_core::format_duration;
-use tidegate_provider::Phase;
+use tidegate_provider_machine::logs::Origin;
+use tidegate_provider_machine::{End, Life as LifeOf, exit};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::process::Child;
-use tokio::time::{sleep, timeout};
+use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::info;
 
-use crate::backoff::Backoff;
-use crate::clock;
-use crate::durable;
-use crate::exit;
-use crate::function::Function;
-use crate::identity::ReplicaNames;
 use crate::launch::{Launched, launch};
-use crate::logs::{Log, Origin};
 use crate::processes::Processes;
-use crate::revision::Revision;
-use crate::usage::Sample;
+use crate::runtime::{Inner, ProcessRuntime};
 
 /// What is left in the pipes of an ended watchdog is read for this long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A watchdog that said why it failed may take this long to end.
 const FAILED_ENDS: Duration = Duration::from_secs(5);
-/// A replica that starts counts as one of those that start at the same time for this long.
-const SLOW_START: Duration = Duration::from_secs(1);
 /// Longest word of the watchdog on the control stream.
 const LONGEST_WORD: u64 = 4096;
 
-/// How one life of a replica ended.
-enum End {
-    /// As it was told.
-    Told,
-    /// By itself; what a user should know, and how long it was ready.
-    Crash(String, Option<Duration>),
+type Life = LifeOf<ProcessRuntime>;
+
+struct Running<'a> {
+    life: &'a Life,
+    child: Child,
+    processes: Arc<Processes>,
 }
 
-impl End {
-    fn why(&self) -> &str {
-        match self {
-            Self::Told => "",
-            Self::Crash(why, _) => why,
-        }
-    }
-}
-
-struct Replica {
-    function: Arc<Function>,
-    revision: Arc<Revision>,
-    names: ReplicaNames,
-    /// Cancelled by the function when the replica should end.
-    end: CancellationToken,
-    log: Arc<Log>,
-}
-
-/// Runs a replica until it is told to end, starting it anew as often as it crashes.
-pub(crate) async fn run(
-    function: Arc<Function>,
-    revision: Arc<Revision>,
-    names: ReplicaNames,
-    end: CancellationToken,
-) {
-    let host = function.host.clone();
-    let folder = function.logs();
-    match Log::open(&folder, names.id.as_str(), host.config.log_bytes, &function.board) {
-        Ok(log) => {
-            let log = Arc::new(log);
-            Replica { function: function.clone(), revision, names: names.clone(), end, log }
-                .live()
-                .await;
-        }
-        Err(failure) => {
-            // Without a log there is no telling what goes wrong; an operator must make room first.
-            let detail = format!("cannot write its log in {}: {failure}", folder.display());
-            warn!(function.name = %function.id, replica = %names.id, "{detail}");
-            function.report(&names.id, |slot| {
-                slot.phase = Phase::Backoff;
-                slot.detail = detail;
-            });
-            end.cancelled().await;
-        }
-    }
-    clean_up(&function, &names).await;
-    function.ended(&names.id);
-}
-
-/// Removes what the replica had on disk, and logs beyond those that are kept.
-async fn clean_up(function: &Arc<Function>, names: &ReplicaNames) {
-    let place = function.host.layout.place(&names.place);
-    let (function, id) = (function.clone(), names.id.clone());
-    let host = function.host.clone();
-    let work = move || {
-        if let Err(failure) = durable::remove_folder(&place) {
-            debug!("cannot remove {}: {failure}", place.display());
-        }
-        function.prune_logs(Some(&id));
+/// From start to end of its processes.
+pub(crate) async fn live(inner: &Arc<Inner>, life: &Life) -> End {
+    let launching = {
+        let (inner, life) = (inner.clone(), life.clone());
+        move || launch(&inner, life.revision(), life.replica())
     };
-    // Fails only when the runtime ends, and then the next open cleans up.
-    let _ = host.blocking(work).await;
+    let launched = match tokio::task::spawn_blocking(launching).await {
+        Ok(Ok(launched)) => launched,
+        Ok(Err(failure)) => return End::Crash(format!("cannot be started: {failure}")),
+        // The runtime ends, and so do we.
+        Err(_) => return End::Told,
+    };
+    let Launched { child, control, out, err, processes } = launched;
+    let processes = Arc::new(processes);
+    let pumps = pump(life, out, err, &processes);
+    life.started(processes.clone());
+    let mut running = Running { life, child, processes: processes.clone() };
+    let end = match running.until_ready(control).await {
+        Begin::Ready(control) => running.until_end(control).await,
+        Begin::Ended(end) => end,
+    };
+    life.lost(match &end {
+        End::Told => "",
+        End::Crash(why) => why,
+    });
+    let left = processes.clone();
+    let _ = tokio::task::spawn_blocking(move || left.sweep()).await;
+    let _ = timeout(LAST_WORDS, pumps.cancelled()).await;
+    explain(life, end, &processes)
 }
 
-impl Replica {
-    async fn live(&self) {
-        let config = &self.function.host.config;
-        let mut backoff = Backoff::new(config);
-        loop {
-            let (why, ready_for) = match self.one_life().await {
-                End::Told => return,
-                End::Crash(why, ready_for) => (why, ready_for),
-            };
-            if self.was_frozen() || self.end.is_cancelled() {
-                return;
-            }
-            let pause = backoff.after_crash(ready_for);
-            self.crashed(why, pause);
-            tokio::select! {
-                () = self.end.cancelled() => return,
-                () = sleep(pause) => {}
-            }
-            self.function.report(&self.names.id, |slot| {
-                if slot.phase == Phase::Backoff {
-                    slot.phase = Phase::Starting;
-                    slot.restarts += 1;
-                }
-            });
-        }
-    }
-
-    /// From start to end of its processes.
-    async fn one_life(&self) -> End {
-        let host = &self.function.host;
-        let permit = tokio::select! {
-            biased;
-            () = self.end.cancelled() => return End::Told,
-            permit = host.starts.clone().acquire_owned() => permit,
-        };
-        self.log.forget_last_error();
-        let launched = {
-            let (host, revision, names) = (host.clone(), self.revision.clone(), self.names.clone());
-            let started = host.clone().blocking(move || launch(&host, &revision, &names)).await;
-            match started {
-                Ok(Ok(launched)) => launched,
-                Ok(Err(failure)) => {
-                    return End::Crash(format!("cannot be started: {failure}"), None);
-                }
-                Err(_) => return End::Told,
+/// Copies the watchdog's output to the log; done when the pipes are closed.
+fn pump(
+    life: &Life,
+    out: Option<ChildStdout>,
+    err: Option<ChildStderr>,
+    processes: &Arc<Processes>,
+) -> CancellationToken {
+    let done = CancellationToken::new();
+    let guard = done.clone().drop_guard();
+    let (inside, processes) = (life.clone(), processes.clone());
+    life.spawn(async move {
+        let _guard = guard;
+        let life = inside;
+        let told = AtomicU64::new(0);
+        let look = || {
+            let kills = processes.memory_kills();
+            if told.swap(kills, Ordering::Relaxed) < kills {
+                life.detail(exit::out_of_memory(kills, memory_limit(&life)));
             }
         };
-        let Launched { mut child, control, out, err, processes } = launched;
-        let processes = Arc::new(processes);
-        let pumps = self.pump(out, err, &processes);
-        self.function.report(&self.names.id, |slot| {
-            slot.processes = Some(processes.clone());
-            slot.sample = Some(Sample::start(clock::running()));
-        });
-        let began = self.until_ready(control, &mut child, &processes, permit).await;
-        let end = match began {
-            Begin::Ready(control) => self.until_end(control, &mut child, &processes).await,
-            Begin::Ended(end) => end,
+        let out = async {
+            if let Some(pipe) = out {
+                life.copy(pipe, Origin::Out, look).await;
+            }
         };
-        self.function.report(&self.names.id, |slot| slot.lost_processes(end.why()));
-        let left = processes.clone();
-        let _ = host.blocking(move || left.sweep()).await;
-        self.explain(end, pumps, &processes).await
-    }
+        let err = async {
+            if let Some(pipe) = err {
+                life.copy(pipe, Origin::Err, look).await;
+            }
+        };
+        futures_util::join!(out, err);
+    });
+    done
+}
 
-    /// Copies the watchdog's output to the log; done when the pipes are closed.
-    fn pump(
-        &self,
-        out: Option<tokio::process::ChildStdout>,
-        err: Option<tokio::process::ChildStderr>,
-        processes: &Arc<Processes>,
-    ) -> CancellationToken {
-        let done = CancellationToken::new();
-        let guard = done.clone().drop_guard();
-        let (log, function, id) = (self.log.clone(), self.function.clone(), self.names.id.clone());
-        let processes = processes.clone();
-        let limit = self.revision.deployment.limits.clone();
-        self.function.host.spawn(async move {
-            let _guard = guard;
-            let told = std::sync::atomic::AtomicU64::new(0);
-            let look = || {
-                let kills = processes.memory_kills();
-                if told.swap(kills, std::sync::atomic::Ordering::Relaxed) < kills {
-                    let memory =
-                        limit.as_ref().and_then(|limit| limit.memory.as_deref()).unwrap_or("?");
-                    let detail = exit::out_of_memory(kills, memory);
-                    function.report(&id, |slot| slot.detail = detail);
-                }
-            };
-            let board = &function.board;
-            let out = async {
-                if let Some(pipe) = out {
-                    log.copy(pipe, Origin::Out, board, look).await;
-                }
-            };
-            let err = async {
-                if let Some(pipe) = err {
-                    log.copy(pipe, Origin::Err, board, look).await;
-                }
-            };
-            futures_util::join!(out, err);
-        });
-        done
+/// Adds what the kernel did to it.
+fn explain(life: &Life, end: End, processes: &Processes) -> End {
+    let End::Crash(why) = end else { return End::Told };
+    let kills = processes.memory_kills();
+    if kills == 0 {
+        return End::Crash(why);
     }
+    End::Crash(format!("{}; {why}", exit::out_of_memory(kills, memory_limit(life))))
+}
 
-    async fn until_ready(
-        &self,
-        control: UnixStream,
-        child: &mut Child,
-        processes: &Arc<Processes>,
-        permit: impl Send,
-    ) -> Begin {
+fn memory_limit(life: &Life) -> &str {
+    let limits = life.revision().deployment.limits.as_ref();
+    limits.and_then(|limits| limits.memory.as_deref()).unwrap_or("?")
+}
+
+impl Running<'_> {
+    async fn until_ready(&mut self, control: UnixStream) -> Begin {
         let mut control = BufReader::new(control);
-        let deadline = self.function.host.config.start_deadline;
-        // One that takes long must not keep others from starting.
-        let starting = async {
-            sleep(SLOW_START).await;
-            drop(permit);
-            sleep(deadline.saturating_sub(SLOW_START)).await;
-        };
         let word = tokio::select! {
             biased;
-            () = self.end.cancelled() => return Begin::Ended(self.stop(child, processes).await),
+            () = self.life.told_to_end() => return Begin::Ended(self.stop().await),
             word = read_word(&mut control) => word,
-            status = child.wait() => return Begin::Ended(End::Crash(exit::describe(status), None)),
-            () = starting => {
-                self.kill(child, processes).await;
-                let why = format!("was not ready within {}", format_duration(deadline));
-                return Begin::Ended(End::Crash(why, None));
+            status = self.child.wait() => {
+                return Begin::Ended(End::Crash(exit::describe(status)));
+            }
+            why = self.life.too_late() => {
+                self.kill().await;
+                return Begin::Ended(End::Crash(why));
             }
         };
         if word == "ready" {
-            self.ready(processes);
+            self.life.ready(None, &self.processes.note);
             return Begin::Ready(control.into_inner());
         }
         // It ends by itself after telling why.
-        let status = match timeout(FAILED_ENDS, child.wait()).await {
+        let status = match timeout(FAILED_ENDS, self.child.wait()).await {
             Ok(status) => exit::describe(status),
             Err(_) => {
-                self.kill(child, processes).await;
+                self.kill().await;
                 "closed its control stream".to_owned()
             }
         };
         let why = word
             .strip_prefix("failed ")
             .map_or(status, |reason| format!("failed to start: {reason}"));
-        Begin::Ended(End::Crash(why, None))
-    }
-
-    fn ready(&self, processes: &Processes) {
-        self.function.report(&self.names.id, |slot| {
-            // Told to end while it became ready, it stays so.
-            if slot.phase == Phase::Starting {
-                slot.phase = Phase::Ready;
-                slot.detail.clone_from(&processes.note);
-            }
-        });
+        Begin::Ended(End::Crash(why))
     }
 
     /// `control` is held until then: its end would end the watchdog.
-    async fn until_end(
-        &self,
-        control: UnixStream,
-        child: &mut Child,
-        processes: &Arc<Processes>,
-    ) -> End {
-        let since = clock::running();
+    async fn until_end(&mut self, control: UnixStream) -> End {
         let end = tokio::select! {
             biased;
-            () = self.end.cancelled() => self.stop(child, processes).await,
-            status = child.wait() => End::Crash(exit::describe(status), Some(since.elapsed())),
+            () = self.life.told_to_end() => self.stop().await,
+            status = self.child.wait() => End::Crash(exit::describe(status)),
         };
         drop(control);
         end
     }
 
     /// SIGTERM, and after the grace SIGKILL to all.
-    async fn stop(&self, child: &mut Child, processes: &Arc<Processes>) -> End {
-        processes.terminate();
-        if timeout(self.revision.grace, child.wait()).await.is_err() {
+    async fn stop(&mut self) -> End {
+        self.processes.terminate();
+        let grace = self.life.revision().grace;
+        if timeout(grace, self.child.wait()).await.is_err() {
             info!(
-                function.name = %self.function.id,
-                replica = %self.names.id,
+                function.name = %self.life.function(),
+                replica = %self.life.replica(),
                 "replica did not end within {}, killing it",
-                format_duration(self.revision.grace)
+                format_duration(grace)
             );
-            self.kill(child, processes).await;
+            self.kill().await;
         }
         End::Told
     }
 
-    async fn kill(&self, child: &mut Child, processes: &Arc<Processes>) {
-        let all = processes.clone();
-        let _ = self.function.host.blocking(move || all.kill()).await;
-        let _ = child.wait().await;
-    }
-
-    /// Adds the last words of a crashed replica.
-    async fn explain(&self, end: End, pumps: CancellationToken, processes: &Processes) -> End {
-        let _ = timeout(LAST_WORDS, pumps.cancelled()).await;
-        let End::Crash(mut why, ready_for) = end else { return End::Told };
-        let kills = processes.memory_kills();
-        if kills > 0 {
-            let memory = self
-                .revision
-                .deployment
-                .limits
-                .as_ref()
-                .and_then(|limits| limits.memory.as_deref());
-            why = format!("{}; {why}", exit::out_of_memory(kills, memory.unwrap_or("?")));
-        }
-        let last = self.log.last_error();
-        if !last.is_empty() && !why.contains(&last) {
-            why = format!("{why}: {last}");
-        }
-        End::Crash(why, ready_for)
-    }
-
-    fn was_frozen(&self) -> bool {
-        let state = self.function.state();
-        state.slots.iter().any(|slot| slot.id == self.names.id && slot.phase == Phase::Frozen)
-    }
-
-    fn crashed(&self, why: String, pause: Duration) {
-        let next = if pause.is_zero() {
-            "now".to_owned()
-        } else {
-            format!("in {}", format_duration(pause))
-        };
-        warn!(function.name = %self.function.id, replica = %self.names.id, "replica {why}; starts again {next}");
-        let line = format!("replica {why}; starts again {next}");
-        self.log.line(clock::wall(), Origin::Provider, &line, &self.function.board);
-        self.function.report(&self.names.id, |slot| {
-            if slot.phase != Phase::Stopping {
-                slot.phase = Phase::Backoff;
-                slot.detail = why;
-            }
-        });
+    async fn kill(&mut self) {
+        let all = self.processes.clone();
+        let _ = tokio::task::spawn_blocking(move || all.kill()).await;
+        let _ = self.child.wait().await;
     }
 }
 

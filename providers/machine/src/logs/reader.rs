@@ -8,19 +8,22 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use tidegate_core::FunctionId;
 use tidegate_provider::{LogLine, LogStream, ReplicaId};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::{ENDING, LONGEST_LINE, Notice, OLDER};
-use crate::host::Host;
+use super::file::older;
+use super::{LONGEST_LINE, Notice};
+use crate::host::Runner;
 
 /// Lines read at once.
 const BATCH: usize = 256;
+/// Pause between two looks at files that others write.
+const LOOK: Duration = Duration::from_millis(200);
 /// Most bytes kept for `tail`: a wish for more gets the newest of them.
 const LARGEST_TAIL: usize = 8 << 20;
 
@@ -33,14 +36,17 @@ pub(crate) struct Query {
     pub(crate) since: Option<SystemTime>,
     pub(crate) tail: Option<usize>,
     pub(crate) follow: bool,
+    /// Whether others write the files, and so nobody tells of new lines.
+    pub(crate) by_others: bool,
 }
 
 /// Streams what `query` asks for; `notices` tells of new lines.
-pub(crate) fn read(host: Arc<Host>, query: Query, notices: watch::Receiver<Notice>) -> LogStream {
+pub(crate) fn read(runner: Runner, query: Query, notices: watch::Receiver<Notice>) -> LogStream {
     let stream = Stream {
-        host,
+        runner,
         notices,
         follow: query.follow,
+        by_others: query.by_others,
         reader: Some(Reader { query, cursors: Vec::new(), first: true, files: None }),
         ready: VecDeque::new(),
         closing: false,
@@ -52,9 +58,10 @@ pub(crate) fn read(host: Arc<Host>, query: Query, notices: watch::Receiver<Notic
 }
 
 struct Stream {
-    host: Arc<Host>,
+    runner: Runner,
     notices: watch::Receiver<Notice>,
     follow: bool,
+    by_others: bool,
     /// Away while a batch is read.
     reader: Option<Reader>,
     ready: VecDeque<LogLine>,
@@ -69,11 +76,12 @@ impl Stream {
             }
             // Taken before reading, so that a line written meanwhile wakes this again.
             let notice = *self.notices.borrow_and_update();
+            let files = (!self.by_others).then_some(notice.files);
             let mut reader = self.reader.take()?;
             let (reader, batch) = self
-                .host
+                .runner
                 .blocking(move || {
-                    let batch = reader.batch(notice.files);
+                    let batch = reader.batch(files);
                     (reader, batch)
                 })
                 .await
@@ -87,8 +95,16 @@ impl Stream {
                 return None;
             }
             // Once more after the end, for lines written before it.
-            self.closing = notice.closed || self.notices.changed().await.is_err();
+            self.closing = notice.closed || !self.more().await;
         }
+    }
+
+    /// Waits until there may be more lines; false when the function is gone.
+    async fn more(&mut self) -> bool {
+        if !self.by_others {
+            return self.notices.changed().await.is_ok();
+        }
+        timeout(LOOK, self.notices.changed()).await.map_or(true, |changed| changed.is_ok())
     }
 }
 
@@ -113,7 +129,7 @@ struct Cursor {
 
 impl Reader {
     /// The next lines; none when all there is has been read.
-    fn batch(&mut self, files: u64) -> VecDeque<LogLine> {
+    fn batch(&mut self, files: Option<u64>) -> VecDeque<LogLine> {
         self.find_files(files);
         if std::mem::take(&mut self.first)
             && let Some(tail) = self.query.tail
@@ -150,11 +166,11 @@ impl Reader {
     }
 
     /// Takes in new replicas and files that were turned over, when there are any.
-    fn find_files(&mut self, files: u64) {
-        if self.files == Some(files) {
+    fn find_files(&mut self, files: Option<u64>) {
+        if files.is_some() && self.files == files {
             return;
         }
-        self.files = Some(files);
+        self.files = files;
         for replica in super::replicas(&self.query.folder) {
             let wanted = self.query.instance.as_ref().is_none_or(|instance| *instance == replica);
             let known = self.cursors.iter().any(|cursor| cursor.instance.as_str() == replica);
@@ -176,7 +192,7 @@ impl Cursor {
     fn new(folder: &Path, replica: &str) -> Self {
         Self {
             instance: ReplicaId::new(replica),
-            path: folder.join(format!("{replica}{ENDING}")),
+            path: super::replica::path(folder, replica),
             files: VecDeque::new(),
             newest: None,
             partial: Vec::new(),
@@ -190,7 +206,7 @@ impl Cursor {
         if self.newest == Some(newest.0) {
             return;
         }
-        let older = File::open(self.path.with_extension(&OLDER[1..])).ok().and_then(inode);
+        let older = File::open(older(&self.path)).ok().and_then(inode);
         if let Some((number, file)) = older {
             // Turned over once, it is the one being read; twice, it was never seen.
             if self.newest != Some(number) && number != newest.0 {

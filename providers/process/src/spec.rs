@@ -1,15 +1,12 @@
-//! One revision of a function: what was said, checked, and turned into what its replicas need.
+//! What was deployed, checked, and turned into what its processes need.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use tidegate_core::{Policy, parse_duration};
 use tidegate_provider::{Deployment, ProviderError};
+use tidegate_provider_machine::Limits;
 
 use crate::Config;
-use crate::limits::Limits;
 
 /// Names the folder a function is started in; its own, empty one when not given.
 pub(crate) const DIRECTORY: &str = "com.tidegate.process.directory";
@@ -18,73 +15,59 @@ const PROCESS: [&str; 2] = ["fprocess", "function_process"];
 /// Variables that belong to the backend.
 const RESERVED: &str = "TIDEGATE_";
 
-/// One revision of a function.
+/// What the processes of a function need.
 #[derive(Clone, Debug)]
-pub(crate) struct Revision {
-    /// Counts from 1.
-    pub(crate) number: u64,
-    /// What was said.
-    pub(crate) deployment: Arc<Deployment>,
+pub struct Spec {
     /// Limits of each replica.
     pub(crate) limits: Limits,
-    /// Time from SIGTERM to SIGKILL.
-    pub(crate) grace: Duration,
-    /// Most replicas that are kept frozen at zero.
-    pub(crate) keep_frozen: usize,
     /// Where replicas are started, when the function says so.
     pub(crate) directory: Option<PathBuf>,
 }
 
-impl Revision {
+impl Spec {
     /// Checks a deployment for what this backend can run.
-    pub(crate) fn new(
-        number: u64,
-        deployment: Deployment,
-        config: &Config,
-    ) -> Result<Self, ProviderError> {
-        check_process(&deployment)?;
-        check_env(&deployment)?;
+    pub(crate) fn new(deployment: &Deployment) -> Result<Self, ProviderError> {
+        check_process(deployment)?;
+        check_env(deployment)?;
         Limits::read(deployment.limits.as_ref())?;
         Limits::read(deployment.requests.as_ref())?;
-        check_directory(&deployment)?;
-        grace(&deployment)?;
-        Ok(Self::known(number, deployment, config))
+        check_directory(deployment)?;
+        Ok(Self::known(deployment))
     }
 
     /// A deployment that was checked when it was deployed. What is wrong with it today, such as a missing
     /// folder, is for its replicas to report.
-    pub(crate) fn known(number: u64, deployment: Deployment, config: &Config) -> Self {
+    pub(crate) fn known(deployment: &Deployment) -> Self {
         let limits = Limits::read(deployment.limits.as_ref()).unwrap_or_default();
         let directory = deployment.annotations.get(DIRECTORY).map(PathBuf::from);
-        let grace = grace(&deployment).ok().flatten().unwrap_or(config.grace);
-        // Labels were checked by the caller; a function without good ones keeps one replica frozen.
-        let keep_frozen = Policy::from_labels(&deployment.labels.to_map())
-            .map_or(1, |(policy, _)| policy.bounds.min().get() as usize);
-        let deployment = Arc::new(deployment);
-        Self { number, deployment, limits, grace, keep_frozen, directory }
+        Self { limits, directory }
     }
+}
 
-    /// The environment of a replica: the function's own over our defaults, and what only we may set over
-    /// both.
-    pub(crate) fn env(&self, config: &Config, ours: &[(&str, &Path)]) -> BTreeMap<String, String> {
-        let function = &self.deployment.function;
-        let mut env = BTreeMap::from([("PATH".to_owned(), config.path.clone())]);
-        for (name, path) in ours.iter().filter(|(name, _)| !name.starts_with(RESERVED)) {
-            env.insert((*name).to_owned(), path.display().to_string());
-        }
-        env.extend(self.deployment.env.to_map());
-        if !self.deployment.process.is_empty() {
-            env.insert(PROCESS[0].to_owned(), self.deployment.process.clone());
-        }
-        for (name, path) in
-            ours.iter().filter(|(name, _)| name.starts_with(RESERVED) || *name == "TMPDIR")
-        {
-            env.insert((*name).to_owned(), path.display().to_string());
-        }
-        env.insert("OPENFAAS_NAME".to_owned(), function.name().to_owned());
-        env.insert("OPENFAAS_NAMESPACE".to_owned(), function.namespace().to_owned());
-        env
+/// The environment of a replica: the function's own over our defaults, and what only we may set over
+/// both.
+pub(crate) fn env(
+    deployment: &Deployment,
+    config: &Config,
+    ours: &[(&str, &Path)],
+) -> BTreeMap<String, String> {
+    let function = &deployment.function;
+    let mut env = BTreeMap::from([("PATH".to_owned(), config.path.clone())]);
+    for (name, path) in ours.iter().filter(|(name, _)| !name.starts_with(RESERVED)) {
+        env.insert((*name).to_owned(), path.display().to_string());
     }
+    env.extend(deployment.env.to_map());
+    if !deployment.process.is_empty() {
+        env.insert(PROCESS[0].to_owned(), deployment.process.clone());
+    }
+    for (name, path) in
+        ours.iter().filter(|(name, _)| name.starts_with(RESERVED) || *name == "TMPDIR")
+    {
+        env.insert((*name).to_owned(), path.display().to_string());
+    }
+    env.insert("OPENFAAS_NAME".to_owned(), function.name().to_owned());
+    env.insert("OPENFAAS_NAMESPACE".to_owned(), function.namespace().to_owned());
+    env
 }
 
 fn check_process(deployment: &Deployment) -> Result<(), ProviderError> {
@@ -131,17 +114,4 @@ fn check_directory(deployment: &Deployment) -> Result<(), ProviderError> {
     Err(ProviderError::Invalid(format!(
         "annotation {DIRECTORY}: {text:?} must be the full path of a folder that exists"
     )))
-}
-
-fn grace(deployment: &Deployment) -> Result<Option<Duration>, ProviderError> {
-    const NAME: &str = "grace_period";
-    let Some(text) = deployment.env.get(NAME).filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let seconds = text.parse().map(Duration::from_secs).ok();
-    seconds.or_else(|| parse_duration(text).ok()).map(Some).ok_or_else(|| {
-        ProviderError::Invalid(format!(
-            "{NAME}: {text:?} must be a duration such as 30s or whole seconds"
-        ))
-    })
 }

@@ -21,6 +21,11 @@ impl Sample {
         Self { at, cpu_millis: 0, millicores: 0.0 }
     }
 
+    /// The first look at one that has run for some time.
+    pub(crate) fn first(at: Instant, cpu_millis: u64) -> Self {
+        Self { at, cpu_millis, millicores: 0.0 }
+    }
+
     /// The look after this one; too soon after it, this one stands.
     pub(crate) fn next(self, at: Instant, cpu_millis: u64) -> Self {
         let span = at.saturating_duration_since(self.at);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Config;
+use crate::Settings;
 
 /// Crashes in a row of one replica.
 #[derive(Debug)]
@@ -14,11 +14,11 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    pub(crate) fn new(config: &Config) -> Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
         Self {
-            first: config.backoff_first,
-            longest: config.backoff_longest,
-            forgets: config.backoff_forgets,
+            first: settings.backoff_first,
+            longest: settings.backoff_longest,
+            forgets: settings.backoff_forgets,
             crashes: 0,
         }
     }
@@ -44,11 +44,11 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest_and_are_forgotten_after_a_good_run() {
-        let mut config = Config::new("/nowhere");
-        config.backoff_first = Duration::from_secs(1);
-        config.backoff_longest = Duration::from_secs(5);
-        config.backoff_forgets = Duration::from_secs(10);
-        let mut backoff = Backoff::new(&config);
+        let mut settings = Settings::new("/nowhere");
+        settings.backoff_first = Duration::from_secs(1);
+        settings.backoff_longest = Duration::from_secs(5);
+        settings.backoff_forgets = Duration::from_secs(10);
+        let mut backoff = Backoff::new(&settings);
         let pauses: Vec<u64> = (0..4).map(|_| backoff.after_crash(None).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 5]);
         assert_eq!(backoff.after_crash(Some(Duration::from_secs(60))), Duration::ZERO);

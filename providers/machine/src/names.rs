@@ -1,25 +1,14 @@
 //! Secrets and namespaces: what functions may refer to by name.
 //!
 //! One lock covers both. Deploying holds it for reading, so that nothing a function names is removed while
-//! the function is on its way to disk.
+//! the function is on its way to be kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::os::unix::fs::symlink;
-use std::path::Path;
-use std::sync::Arc;
 
 use tidegate_core::{DEFAULT_NAMESPACE, FunctionId};
-use tidegate_provider::{Deployment, Namespace, ProviderError, Secret, SecretName};
+use tidegate_provider::{Deployment, Namespace, ProviderError, SecretName};
 
-use crate::durable;
-use crate::error::OpenError;
-use crate::host::Host;
-use crate::layout::Layout;
-use crate::record::NamespaceRecord;
-use crate::revision::Revision;
-
-/// What exists, as on disk.
+/// What exists, as it is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     namespaces: BTreeMap<String, Namespace>,
@@ -27,26 +16,20 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Reads what is on disk; the default namespace is there in any case.
-    pub(crate) fn read(layout: &Layout) -> Result<Self, OpenError> {
+    /// What was kept; the default namespace is there in any case.
+    pub(crate) fn new(namespaces: Vec<Namespace>, secrets: Vec<SecretName>) -> Self {
         let mut names = Self::default();
-        let default = Namespace { name: DEFAULT_NAMESPACE.to_owned(), ..Namespace::default() };
-        names.namespaces.insert(default.name.clone(), default);
-        let folder = layout.namespaces();
-        for file in durable::names(&folder).map_err(OpenError::io("read", &folder))? {
-            let path = folder.join(file);
-            let text = std::fs::read(&path).map_err(OpenError::io("read", &path))?;
-            let record: NamespaceRecord = serde_json::from_slice(&text)
-                .map_err(|bad| OpenError::Damaged { path, why: bad.to_string() })?;
-            let namespace = Namespace::from(record);
-            names.namespaces.insert(namespace.name.clone(), namespace);
+        names.put_namespace(Namespace {
+            name: DEFAULT_NAMESPACE.to_owned(),
+            ..Namespace::default()
+        });
+        for namespace in namespaces {
+            names.put_namespace(namespace);
         }
-        for namespace in names.namespaces.keys() {
-            let folder = layout.secrets(namespace);
-            let secrets = durable::names(&folder).map_err(OpenError::io("read", &folder))?;
-            names.secrets.insert(namespace.clone(), secrets.into_iter().collect());
+        for secret in secrets {
+            names.add_secret(secret);
         }
-        Ok(names)
+        names
     }
 
     /// All namespaces, in order.
@@ -109,12 +92,12 @@ impl Names {
         Err(ProviderError::NotFound { what: "secret", name: name.name.clone() })
     }
 
-    /// A secret is on disk.
+    /// A secret is kept.
     pub(crate) fn add_secret(&mut self, name: SecretName) {
         self.secrets.entry(name.namespace).or_default().insert(name.name);
     }
 
-    /// A secret is off the disk.
+    /// A secret is kept no more.
     pub(crate) fn remove_secret(&mut self, name: &SecretName) {
         if let Some(secrets) = self.secrets.get_mut(&name.namespace) {
             secrets.remove(&name.name);
@@ -131,65 +114,14 @@ impl Names {
         Ok(())
     }
 
-    /// A namespace is on disk.
+    /// A namespace is kept.
     pub(crate) fn put_namespace(&mut self, namespace: Namespace) {
         self.namespaces.insert(namespace.name.clone(), namespace);
     }
 
-    /// A namespace is off the disk, with its secrets.
+    /// A namespace is kept no more, with its secrets.
     pub(crate) fn remove_namespace(&mut self, name: &str) {
         self.namespaces.remove(name);
         self.secrets.remove(name);
     }
-}
-
-/// Writes a secret.
-pub(crate) fn write_secret(layout: &Layout, secret: &Secret) -> io::Result<()> {
-    durable::make_folder(&layout.secrets(&secret.name.namespace))?;
-    durable::write(&layout.secret(&secret.name), &secret.value)
-}
-
-/// Writes a namespace.
-pub(crate) fn write_namespace(layout: &Layout, namespace: Namespace) -> io::Result<()> {
-    let path = layout.namespace(&namespace.name);
-    durable::write(&path, &serde_json::to_vec_pretty(&NamespaceRecord::from(namespace))?)
-}
-
-/// Removes a namespace, its secrets first: a crash in between leaves a namespace without some of them.
-pub(crate) fn remove_namespace(layout: &Layout, name: &str) -> io::Result<()> {
-    durable::remove_folder(&layout.secrets(name))?;
-    match durable::remove(&layout.namespace(name)) {
-        Err(failure) if failure.kind() != io::ErrorKind::NotFound => Err(failure),
-        _ => Ok(()),
-    }
-}
-
-/// [`mount`] for a revision that is not deployed yet.
-pub(crate) async fn mount_for(host: &Arc<Host>, revision: &Revision) -> Result<(), ProviderError> {
-    let (inside, number, deployment) = (host.clone(), revision.number, revision.deployment.clone());
-    let work = move || {
-        let folder = inside.layout.mounted_secrets(&deployment.function, number);
-        mount(&inside.layout, &folder, &deployment)
-    };
-    host.disk("link the function's secrets", work).await
-}
-
-/// Makes the folder in which one revision finds its secrets: links to the only copy, so that a secret that
-/// is replaced is new for all functions at the same moment. A function without secrets has no such folder.
-pub(crate) fn mount(layout: &Layout, folder: &Path, deployment: &Deployment) -> io::Result<()> {
-    durable::remove_folder(folder)?;
-    if deployment.secrets.is_empty() {
-        return Ok(());
-    }
-    durable::make_folder(folder)?;
-    for name in &deployment.secrets {
-        let namespace = deployment.function.namespace().to_owned();
-        let target = layout.secret(&SecretName { namespace, name: name.clone() });
-        match symlink(target, folder.join(name)) {
-            // Named twice.
-            Err(failure) if failure.kind() == io::ErrorKind::AlreadyExists => {}
-            linked => linked?,
-        }
-    }
-    Ok(())
 }

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tidegate_provider::ProviderError;
 
-/// The backend's name in errors and to clients.
-pub(crate) const BACKEND: &str = "process";
-
 /// Why the backend could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -41,19 +38,42 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
+    /// What the backend drives cannot be used.
+    #[error(transparent)]
+    Backend(#[from] ProviderError),
 }
 
 impl OpenError {
-    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// What to make of a failure to do `action`, such as `read`, on `path`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
 }
 
 /// A failure of the backend itself.
-pub(crate) fn failed(
+pub fn failed(
+    backend: &'static str,
     action: impl Into<String>,
     source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> ProviderError {
-    ProviderError::Failed { backend: BACKEND, action: action.into(), source: source.into() }
+    ProviderError::Failed { backend, action: action.into(), source: source.into() }
+}
+
+/// Does `work`, which waits for the disk, on a thread of its own; `action` names it in the error.
+///
+/// # Errors
+/// When the work fails, or the tokio runtime is shutting down.
+pub async fn disk<T: Send + 'static>(
+    backend: &'static str,
+    action: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, ProviderError> {
+    let done = tokio::task::spawn_blocking(work).await.map_err(|_| stopped(backend))?;
+    done.map_err(|source| failed(backend, action, source))
+}
+
+/// A call to a backend that does not run any more.
+pub(crate) fn stopped(backend: &'static str) -> ProviderError {
+    ProviderError::Unreachable { backend, why: "it has been shut down".to_owned() }
 }

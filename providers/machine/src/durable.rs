@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 const ASIDE: &str = ".new";
 
 /// Writes `content` to `path`, so that a crash leaves the old content or the new. Only the owner reads it.
-pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// When the old content stays.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let aside = aside(path);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
@@ -25,18 +28,27 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 /// Removes `path` for good.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When it is still there.
+pub fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     sync_folder(path)
 }
 
 /// Makes a folder, and those above it, that only the owner enters.
-pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Removes a folder with all in it; that it is gone already is fine.
-pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// When something of it is still there.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(failure) if failure.kind() != ErrorKind::NotFound => Err(failure),
         _ => Ok(()),
@@ -44,7 +56,10 @@ pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Names in a folder, in order, without files that were left half written; none when there is no folder.
-pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn names(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Err(failure) if failure.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,

@@ -1,24 +1,34 @@
-//! Why a process ended, in words.
+//! Why a process ended, in words that follow the replica's name.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-/// What `describe` says after the replica's name.
-pub(crate) fn describe(status: io::Result<ExitStatus>) -> String {
+/// What to say of an exit status.
+pub fn describe(status: io::Result<ExitStatus>) -> String {
     let status = match status {
         Ok(status) => status,
         Err(failure) => return format!("ended, and why is not known: {failure}"),
     };
     match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with code {code}"),
-        (None, Some(signal)) => format!("was killed by {} (signal {signal})", name(signal)),
+        (Some(code), _) => with_code(code),
+        (None, Some(signal)) => by_signal(signal),
         (None, None) => "ended".to_owned(),
     }
 }
 
-/// What `describe` says of kills for want of memory.
-pub(crate) fn out_of_memory(kills: u64, limit: &str) -> String {
+/// What to say of an exit code.
+pub fn with_code(code: i32) -> String {
+    format!("exited with code {code}")
+}
+
+/// What to say of a process that a signal ended.
+pub fn by_signal(signal: i32) -> String {
+    format!("was killed by {} (signal {signal})", name(signal))
+}
+
+/// What to say of kills for want of memory.
+pub fn out_of_memory(kills: u64, limit: &str) -> String {
     let times =
         if kills == 1 { "a process was".to_owned() } else { format!("{kills} processes were") };
     format!("out of memory: {times} killed at the limit of {limit}")

@@ -13,56 +13,56 @@ use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::error::BACKEND;
 use crate::function::Function;
 use crate::host::Host;
-use crate::names::{self, Names};
+use crate::names::Names;
 use crate::open::{self, Opened};
-use crate::revision::Revision;
-use crate::{Config, OpenError, clock, durable, logs};
+use crate::record::Generation;
+use crate::revision::Checked;
+use crate::runtime::Runtime;
+use crate::{OpenError, clock, logs};
 
-/// Runs replicas as watchdog children of this process.
+/// A provider on one machine.
 #[derive(Debug)]
-pub struct ProcessProvider {
-    inner: Arc<Inner>,
+pub struct MachineProvider<R: Runtime> {
+    inner: Arc<Inner<R>>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    host: Arc<Host>,
-    functions: Mutex<Functions>,
+struct Inner<R: Runtime> {
+    host: Arc<Host<R>>,
+    functions: Mutex<Functions<R>>,
     names: RwLock<Names>,
 }
 
-#[derive(Debug, Default)]
-struct Functions {
-    deployed: BTreeMap<FunctionId, Arc<Function>>,
-    /// On their way to disk; not there yet for anybody, but nobody else may take the name.
+#[derive(Debug)]
+struct Functions<R: Runtime> {
+    deployed: BTreeMap<FunctionId, Arc<Function<R>>>,
+    /// On their way to be kept; not there yet for anybody, but nobody else may take the name.
     reserved: BTreeSet<FunctionId>,
 }
 
-impl ProcessProvider {
-    /// Takes the state directory, ends what an earlier run left behind, and starts what was deployed.
+impl<R: Runtime> MachineProvider<R> {
+    /// Takes the state directory, goes on with what an earlier run left behind or ends it, and starts what was
+    /// deployed.
     ///
-    /// Replicas are tasks of the runtime this is called in, spawned through `tasks`; they end with
+    /// Replicas are tasks of the tokio runtime this is called in, spawned through `tasks`; they end with
     /// [`Provider::release`].
     ///
     /// # Errors
-    /// When the directory is in use, cannot be written, or holds a damaged file.
-    pub async fn open(config: Config, tasks: TaskTracker) -> Result<Arc<Self>, OpenError> {
-        let state_dir = config.state_dir.clone();
-        let opening = tokio::task::spawn_blocking(move || open::open(config, tasks)).await;
-        let Opened { host, names, functions } =
-            opening.map_err(|stopped| OpenError::io("open", &state_dir)(stopped.into()))??;
+    /// When the directory is in use, cannot be written, or holds a damaged file, or when what the backend
+    /// drives cannot be used.
+    pub async fn open(config: R::Config, tasks: TaskTracker) -> Result<Arc<Self>, OpenError> {
+        let Opened { host, names, functions } = open::open::<R>(config, tasks).await?;
         let deployed =
-            functions.iter().map(|function| (function.id.clone(), function.clone())).collect();
+            functions.iter().map(|(function, _)| (function.id.clone(), function.clone())).collect();
         let inner = Inner {
             host,
-            functions: Mutex::new(Functions { deployed, ..Functions::default() }),
+            functions: Mutex::new(Functions { deployed, reserved: BTreeSet::new() }),
             names: RwLock::new(names),
         };
-        for function in functions {
-            function.start();
+        for (function, found) in functions {
+            function.start(found);
         }
         Ok(Arc::new(Self { inner: Arc::new(inner) }))
     }
@@ -70,22 +70,22 @@ impl ProcessProvider {
     /// Whether memory and CPU limits hold for whole replicas; without cgroups memory limits hold for each
     /// process alone, and CPU limits do not hold.
     pub fn limits_hold(&self) -> bool {
-        self.inner.host.cgroups.is_some()
+        self.inner.host.runtime.limits_hold()
     }
 }
 
-impl Inner {
-    fn functions(&self) -> MutexGuard<'_, Functions> {
+impl<R: Runtime> Inner<R> {
+    fn functions(&self) -> MutexGuard<'_, Functions<R>> {
         // Nothing in these sections can stop half-way.
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, function: &FunctionId) -> Result<Arc<Function>, ProviderError> {
+    fn find(&self, function: &FunctionId) -> Result<Arc<Function<R>>, ProviderError> {
         let found = self.functions().deployed.get(function).cloned();
         found.ok_or_else(|| ProviderError::NotDeployed(function.clone()))
     }
 
-    fn all(&self) -> Vec<Arc<Function>> {
+    fn all(&self) -> Vec<Arc<Function<R>>> {
         self.functions().deployed.values().cloned().collect()
     }
 
@@ -94,26 +94,35 @@ impl Inner {
         deployment: Deployment,
         replicas: Replicas,
     ) -> Result<(), ProviderError> {
-        let names = self.names.read().await;
         let reservation = Reservation::new(&self, &deployment.function)?;
-        names.check(&deployment)?;
-        let revision = Revision::new(1, deployment, &self.host.config)?;
-        warn_of_what_is_not_done(&revision.deployment);
-        names::mount_for(&self.host, &revision).await?;
-        let function = Function::new(self.host.clone(), clock::wall(), replicas, revision, None);
+        let host = &self.host;
+        let checked = self.check(deployment).await?;
+        let names = self.names.read().await;
+        names.check(checked.deployment())?;
+        let generation = Generation { created: clock::wall(), revision: 1 };
+        let revision = checked.revision(generation, &host.settings);
+        host.runtime.prepare(&revision).await?;
+        let function = Function::new(host.clone(), replicas, revision, None);
         function.first_save().await?;
         self.functions().deployed.insert(function.id.clone(), function.clone());
         drop(reservation);
-        function.start();
+        function.start(Vec::new());
         Ok(())
     }
 
     async fn update(self: Arc<Self>, deployment: Deployment) -> Result<(), ProviderError> {
         let function = self.find(&deployment.function)?;
+        let checked = self.check(deployment).await?;
         let names = self.names.read().await;
-        names.check(&deployment)?;
-        warn_of_what_is_not_done(&deployment);
-        function.update(deployment).await
+        names.check(checked.deployment())?;
+        function.update(checked).await
+    }
+
+    /// Checks a deployment. That may take long, such as for an image, and so nobody waits for it; what it
+    /// names is looked at before, and must be again after.
+    async fn check(&self, deployment: Deployment) -> Result<Checked<R>, ProviderError> {
+        self.names.read().await.check(&deployment)?;
+        Checked::new(&self.host.runtime, deployment).await
     }
 
     async fn delete(self: Arc<Self>, function: FunctionId) -> Result<(), ProviderError> {
@@ -133,7 +142,7 @@ impl Inner {
         let mut names = self.names.write().await;
         names.check_new_secret(&secret.name)?;
         let name = secret.name.clone();
-        self.write_secret(secret).await?;
+        self.host.runtime.keep_secret(secret).await?;
         names.add_secret(name);
         Ok(())
     }
@@ -141,12 +150,7 @@ impl Inner {
     async fn update_secret(self: Arc<Self>, secret: Secret) -> Result<(), ProviderError> {
         let names = self.names.write().await;
         names.check_secret(&secret.name)?;
-        self.write_secret(secret).await
-    }
-
-    async fn write_secret(&self, secret: Secret) -> Result<(), ProviderError> {
-        let host = self.host.clone();
-        self.host.disk("write the secret", move || names::write_secret(&host.layout, &secret)).await
+        self.host.runtime.keep_secret(secret).await
     }
 
     async fn delete_secret(self: Arc<Self>, name: SecretName) -> Result<(), ProviderError> {
@@ -167,8 +171,7 @@ impl Inner {
                 users.join(", ")
             )));
         }
-        let path = self.host.layout.secret(&name);
-        self.host.disk("remove the secret", move || durable::remove(&path)).await?;
+        self.host.runtime.forget_secret(&name).await?;
         names.remove_secret(&name);
         Ok(())
     }
@@ -184,9 +187,7 @@ impl Inner {
         } else {
             names.check_namespace(&namespace.name)?;
         }
-        let (host, written) = (self.host.clone(), namespace.clone());
-        let work = move || names::write_namespace(&host.layout, written);
-        self.host.disk("write the namespace", work).await?;
+        self.host.runtime.keep_namespace(namespace.clone()).await?;
         names.put_namespace(namespace);
         Ok(())
     }
@@ -204,22 +205,20 @@ impl Inner {
                 "namespace {name:?} holds functions; remove them first"
             )));
         }
-        let (host, removed) = (self.host.clone(), name.clone());
-        let work = move || names::remove_namespace(&host.layout, &removed);
-        self.host.disk("remove the namespace", work).await?;
+        self.host.runtime.forget_namespace(&name).await?;
         names.remove_namespace(&name);
         Ok(())
     }
 }
 
-/// Keeps a name while its function is on the way to disk.
-struct Reservation<'a> {
-    inner: &'a Inner,
+/// Keeps a name while its function is on its way to be kept.
+struct Reservation<'a, R: Runtime> {
+    inner: &'a Inner<R>,
     function: FunctionId,
 }
 
-impl<'a> Reservation<'a> {
-    fn new(inner: &'a Inner, function: &FunctionId) -> Result<Self, ProviderError> {
+impl<'a, R: Runtime> Reservation<'a, R> {
+    fn new(inner: &'a Inner<R>, function: &FunctionId) -> Result<Self, ProviderError> {
         let mut functions = inner.functions();
         if functions.deployed.contains_key(function) || !functions.reserved.insert(function.clone())
         {
@@ -229,22 +228,16 @@ impl<'a> Reservation<'a> {
     }
 }
 
-impl Drop for Reservation<'_> {
+impl<R: Runtime> Drop for Reservation<'_, R> {
     fn drop(&mut self) {
         self.inner.functions().reserved.remove(&self.function);
     }
 }
 
-fn warn_of_what_is_not_done(deployment: &Deployment) {
-    if deployment.read_only_root {
-        warn!(function.name = %deployment.function, "a read-only root needs containers; the process backend runs the function without");
-    }
-}
-
 #[async_trait]
-impl Provider for ProcessProvider {
+impl<R: Runtime> Provider for MachineProvider<R> {
     fn name(&self) -> &'static str {
-        BACKEND
+        R::NAME
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -252,12 +245,13 @@ impl Provider for ProcessProvider {
     }
 
     async fn info(&self) -> Result<ProviderInfo, ProviderError> {
-        let config = &self.inner.host.config;
+        self.inner.host.runtime.reachable()?;
+        let settings = &self.inner.host.settings;
         Ok(ProviderInfo {
             provider: "tidegate".to_owned(),
-            orchestration: BACKEND.to_owned(),
-            release: config.release.clone(),
-            sha: config.sha.clone(),
+            orchestration: R::NAME.to_owned(),
+            release: settings.release.clone(),
+            sha: settings.sha.clone(),
         })
     }
 
@@ -278,12 +272,13 @@ impl Provider for ProcessProvider {
     }
 
     async fn list(&self, namespace: Option<&str>) -> Result<Vec<FunctionStatus>, ProviderError> {
+        self.inner.host.runtime.reachable()?;
         if let Some(namespace) = namespace {
             self.inner.names.read().await.check_namespace(namespace)?;
         }
         let all = self.inner.all();
         let wanted =
-            |function: &&Arc<Function>| namespace.is_none_or(|it| function.id.namespace() == it);
+            |function: &&Arc<Function<R>>| namespace.is_none_or(|it| function.id.namespace() == it);
         Ok(all.iter().filter(wanted).map(|function| function.status()).collect())
     }
 
@@ -338,8 +333,9 @@ impl Provider for ProcessProvider {
             since: query.since,
             tail: query.tail,
             follow: query.follow,
+            by_others: self.inner.host.runtime.logs_by_others(),
         };
-        Ok(logs::read(self.inner.host.clone(), query, notices))
+        Ok(logs::read(self.inner.host.runner().clone(), query, notices))
     }
 
     async fn usage(&self, function: &FunctionId) -> Result<Vec<ReplicaUsage>, ProviderError> {
@@ -358,20 +354,26 @@ impl Provider for ProcessProvider {
     }
 
     async fn release(&self) {
-        for function in self.inner.all() {
-            function.close();
-        }
         let host = &self.inner.host;
+        let outlives = host.runtime.outlives();
+        for function in self.inner.all() {
+            if outlives {
+                function.let_go();
+            } else {
+                function.close();
+            }
+        }
+        if outlives {
+            host.let_go.cancel();
+        }
         host.replicas.close();
         host.replicas.wait().await;
         let last = host.clone();
-        let cleaned = host.disk("clean up", move || {
-            if let Some(cgroups) = &last.cgroups {
-                cgroups.remove();
-            }
-            durable::remove_folder(last.layout.run())
+        let closed = host.whole(async move {
+            last.runtime.close().await;
+            Ok(())
         });
-        if let Err(failure) = cleaned.await {
+        if let Err(failure) = closed.await {
             warn!("{failure}");
         }
     }

@@ -1,4 +1,4 @@
-//! One deployed function: what is asked of it, its replicas, and the record on disk.
+//! One deployed function: what is asked of it, its replicas, and the record that is kept.
 //!
 //! The state is behind a lock that is never held across an await. After each change [`Function::settle`]
 //! compares what is with what was asked and takes the next steps; replicas report back as they go.
@@ -9,45 +9,45 @@ use std::time::SystemTime;
 
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_provider::{
-    Deployment, Depth, FunctionStatus, ProviderError, ReplicaId, ReplicaUsage, ScaleTo,
+    Depth, FunctionStatus, Phase, ProviderError, ReplicaId, ReplicaUsage, ScaleTo,
 };
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::clock;
-use crate::durable;
 use crate::host::Host;
 use crate::logs::{self, LogBoard};
-use crate::names;
 use crate::plan::{self, View};
-use crate::record::{FunctionRecord, RevisionRecord};
-use crate::replica;
-use crate::revision::Revision;
+use crate::record::{FunctionRecord, Generation};
+use crate::replica::{self, Beginning};
+use crate::revision::{Checked, Revision};
+use crate::runtime::{Found, Live, Runtime};
 use crate::slot::Slot;
+use crate::usage::Sample;
 
 /// One deployed function.
 #[derive(Debug)]
-pub(crate) struct Function {
+pub(crate) struct Function<R: Runtime> {
     pub(crate) id: FunctionId,
-    pub(crate) host: Arc<Host>,
+    pub(crate) host: Arc<Host<R>>,
     /// Tells readers of the log of new lines.
     pub(crate) board: LogBoard,
-    state: Mutex<State>,
-    /// What is on disk; held while it is written, so that writers queue.
+    state: Mutex<State<R>>,
+    /// What is kept; held while it is written, so that writers queue.
     saved: AsyncMutex<Saved>,
 }
 
 /// The function as it is now.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct State<R: Runtime> {
     created: SystemTime,
     desired: Replicas,
     depth: Depth,
-    current: Arc<Revision>,
-    previous: Option<Arc<Revision>>,
-    pub(crate) slots: Vec<Slot>,
-    /// Counts changes that belong on disk.
+    current: Arc<Revision<R>>,
+    previous: Option<Arc<Revision<R>>>,
+    pub(crate) slots: Vec<Slot<R>>,
+    /// Counts changes that are to be kept.
     version: u64,
     /// Deleted, or the backend is shutting down: nothing is started any more.
     closed: bool,
@@ -59,16 +59,16 @@ struct Saved {
     gone: bool,
 }
 
-impl Function {
-    /// A function that is on disk already; nothing of it runs yet.
+impl<R: Runtime> Function<R> {
+    /// A function that is kept already; nothing of it runs yet.
     pub(crate) fn new(
-        host: Arc<Host>,
-        created: SystemTime,
+        host: Arc<Host<R>>,
         desired: Replicas,
-        current: Revision,
-        previous: Option<Revision>,
+        current: Revision<R>,
+        previous: Option<Revision<R>>,
     ) -> Arc<Self> {
-        let id = current.deployment.function.clone();
+        let id = current.function().clone();
+        let created = current.generation.created;
         let state = State {
             created,
             desired,
@@ -84,7 +84,7 @@ impl Function {
     }
 
     /// The state, for a moment.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State<R>> {
         // Nothing in these sections can stop half-way.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,19 +94,43 @@ impl Function {
         let state = self.state();
         FunctionStatus {
             deployment: state.current.deployment.clone(),
-            revision: state.current.number,
+            revision: state.current.number(),
             created: state.created,
             desired: state.desired,
             replicas: state.slots.iter().map(Slot::replica).collect(),
         }
     }
 
-    /// Starts what was asked for.
-    pub(crate) fn start(self: &Arc<Self>) {
-        self.settle(&mut self.state());
+    /// Goes on with replicas of an earlier run, and starts what else was asked for.
+    pub(crate) fn start(self: &Arc<Self>, found: Vec<Found<R>>) {
+        let mut state = self.state();
+        for found in found {
+            self.adopt(found, &mut state);
+        }
+        let frozen = state.slots.iter().any(|slot| slot.phase == Phase::Frozen);
+        if state.desired.is_zero() && frozen {
+            // So it was asked for, or they would not be there.
+            state.depth = Depth::Frozen;
+        }
+        self.settle(&mut state);
     }
 
-    /// Makes the count what is asked: replicas are on their way before the disk knows, since a crash
+    fn adopt(self: &Arc<Self>, found: Found<R>, state: &mut State<R>) {
+        let Some(revision) = state.revision(found.generation) else {
+            return self.host.discard(found);
+        };
+        let end = CancellationToken::new();
+        state.slots.push(Slot::found(&found, end.clone(), clock::running()));
+        let beginning = Beginning::found(found);
+        self.run(revision, end, beginning);
+    }
+
+    /// Whether a replica of this generation belongs to this function.
+    pub(crate) fn has(&self, generation: Generation) -> bool {
+        self.state().revision(generation).is_some()
+    }
+
+    /// Makes the count what is asked: replicas are on their way before that is kept, since a crash
     /// between the two only loses replicas that nobody was promised.
     pub(crate) async fn scale(self: &Arc<Self>, to: ScaleTo) -> Result<(), ProviderError> {
         let (before, version) = self.set_count(&to)?;
@@ -152,28 +176,26 @@ impl Function {
     }
 
     /// Replaces the current revision, durably first.
-    pub(crate) async fn update(
-        self: &Arc<Self>,
-        deployment: Deployment,
-    ) -> Result<(), ProviderError> {
+    pub(crate) async fn update(self: &Arc<Self>, checked: Checked<R>) -> Result<(), ProviderError> {
         let mut saved = self.saved.lock().await;
         if saved.gone {
             return Err(ProviderError::NotDeployed(self.id.clone()));
         }
-        let number = self.state().current.number + 1;
-        let revision = Arc::new(Revision::new(number, deployment, &self.host.config)?);
-        names::mount_for(&self.host, &revision).await?;
+        let mut generation = self.state().current.generation;
+        generation.revision += 1;
+        let revision = Arc::new(checked.revision(generation, &self.host.settings));
+        self.host.runtime.prepare(&revision).await?;
         let (version, record) = {
             let state = self.state();
             let previous = state.still_serving();
-            (state.version, state.record(&revision, previous.as_ref()))
+            (state.version, self.record(&state, &revision, previous.as_ref()))
         };
-        self.write(record).await?;
+        self.host.runtime.keep(&self.id, record).await?;
         let mut state = self.state();
         state.previous = state.still_serving();
         state.current = revision;
         state.version += 1;
-        // A count that changed meanwhile is not in what was written; its caller waits to write it.
+        // A count that changed meanwhile is not in what is kept; its caller waits to keep it.
         if state.version == version + 1 {
             saved.version = state.version;
         }
@@ -181,14 +203,13 @@ impl Function {
         Ok(())
     }
 
-    /// Takes the function off the disk, and then ends it.
+    /// Forgets the function, and then ends it.
     pub(crate) async fn delete(self: &Arc<Self>) -> Result<(), ProviderError> {
         let mut saved = self.saved.lock().await;
         if saved.gone {
             return Err(ProviderError::NotDeployed(self.id.clone()));
         }
-        let path = self.host.layout.function(&self.id);
-        self.host.disk("remove the function's record", move || durable::remove(&path)).await?;
+        self.host.runtime.forget(&self.id).await?;
         saved.gone = true;
         self.board.close();
         self.close();
@@ -200,7 +221,7 @@ impl Function {
     /// Where its replicas log.
     pub(crate) fn logs(&self) -> PathBuf {
         let created = self.state().created;
-        self.host.layout.logs(&self.id, created)
+        self.host.state.logs(&self.id, created)
     }
 
     /// Removes logs of replicas that are gone, and of `ended`, beyond those that are kept. Blocks.
@@ -214,8 +235,13 @@ impl Function {
         let live: Vec<ReplicaId> = writing.map(|slot| slot.id.clone()).collect();
         drop(state);
         let lives = |name: &str| live.iter().any(|id| id.as_str() == name);
-        let keeps = if self.is_deleted() { 0 } else { self.host.config.log_keeps };
+        let keeps = if self.is_deleted() { 0 } else { self.host.settings.log_keeps };
         logs::prune(&self.logs(), lives, keeps);
+    }
+
+    /// Starts and ends nothing any more; replicas go on without us.
+    pub(crate) fn let_go(&self) {
+        self.state().closed = true;
     }
 
     /// Ends all replicas for good.
@@ -233,7 +259,7 @@ impl Function {
         self.board.is_closed()
     }
 
-    /// Brings `version` or a later one to disk. Callers that come while one writes share the next write.
+    /// Keeps `version` or a later one. Callers that come while one is being kept share the next.
     async fn save(&self, version: u64) -> Result<(), ProviderError> {
         let mut saved = self.saved.lock().await;
         if saved.gone {
@@ -244,41 +270,54 @@ impl Function {
         }
         let (version, record) = {
             let state = self.state();
-            (state.version, state.record(&state.current, state.previous.as_ref()))
+            (state.version, self.record(&state, &state.current, state.previous.as_ref()))
         };
-        self.write(record).await?;
+        self.host.runtime.keep(&self.id, record).await?;
         saved.version = version;
         Ok(())
     }
 
-    async fn write(&self, record: FunctionRecord) -> Result<(), ProviderError> {
-        let path = self.host.layout.function(&self.id);
-        self.host.disk("write the function's record", move || write_record(&path, &record)).await
-    }
-
-    /// Writes a new function's record.
+    /// Keeps a new function.
     pub(crate) async fn first_save(&self) -> Result<(), ProviderError> {
         let record = {
             let state = self.state();
-            state.record(&state.current, None)
+            self.record(&state, &state.current, None)
         };
-        self.write(record).await
+        self.host.runtime.keep(&self.id, record).await
+    }
+
+    fn record(
+        &self,
+        state: &State<R>,
+        current: &Arc<Revision<R>>,
+        previous: Option<&Arc<Revision<R>>>,
+    ) -> FunctionRecord {
+        let record = |it: &Arc<Revision<R>>| it.record(&self.host.runtime);
+        FunctionRecord {
+            created: state.created,
+            desired: state.desired,
+            current: record(current),
+            previous: previous.map(record),
+        }
     }
 
     /// Takes the next steps towards what was asked, and tells watchers.
-    fn settle(self: &Arc<Self>, state: &mut State) {
+    fn settle(self: &Arc<Self>, state: &mut State<R>) {
         if !state.closed {
-            self.take(plan::plan(&state.view()), state);
+            // Again when a replica could not be thawed: another takes its place.
+            while !self.take(plan::plan(&state.view()), state) {}
         }
         self.host.changed(&self.id);
     }
 
-    fn take(self: &Arc<Self>, plan: plan::Plan, state: &mut State) {
+    /// Whether all went as planned.
+    fn take(self: &Arc<Self>, plan: plan::Plan, state: &mut State<R>) -> bool {
+        let mut thawed = true;
         for index in plan.end {
             state.slots[index].end();
         }
         for index in plan.thaw {
-            state.slots[index].thaw();
+            thawed &= state.slots[index].thaw();
         }
         for index in plan.freeze {
             state.slots[index].freeze();
@@ -296,16 +335,25 @@ impl Function {
             state.version += 1;
             self.save_soon(state.version);
         }
+        thawed
     }
 
-    fn start_one(self: &Arc<Self>, revision: Arc<Revision>, state: &mut State) {
-        let names = self.host.identity.mint(&self.id);
-        let socket = self.host.layout.place(&names.place).join("s");
+    fn start_one(self: &Arc<Self>, revision: Arc<Revision<R>>, state: &mut State<R>) {
+        let id = self.host.state.mint(&self.id);
+        let address = self.host.runtime.address(&id);
         let end = CancellationToken::new();
-        let slot = Slot::new(names.id.clone(), socket, revision.clone(), end.clone());
-        state.slots.push(slot);
+        state.slots.push(Slot::new(id.clone(), address, revision.number(), end.clone()));
+        self.run(revision, end, Beginning::new(id));
+    }
+
+    fn run(
+        self: &Arc<Self>,
+        revision: Arc<Revision<R>>,
+        end: CancellationToken,
+        beginning: Beginning<R>,
+    ) {
         let presence = self.host.replicas.token();
-        let task = replica::run(self.clone(), revision, names, end);
+        let task = replica::run(self.clone(), revision, end, beginning);
         self.host.spawn(async move {
             task.await;
             drop(presence);
@@ -334,16 +382,18 @@ impl Function {
 
     /// What its replicas use. Blocks.
     pub(crate) fn usage(&self) -> Vec<ReplicaUsage> {
-        let running = |slot: &Slot| Some((slot.id.clone(), slot.processes.clone()?));
+        let running = |slot: &Slot<R>| Some((slot.id.clone(), slot.live.clone()?));
         let running: Vec<_> = self.state().slots.iter().filter_map(running).collect();
-        let used = running.into_iter().map(|(id, processes)| (id, processes.used()));
+        let used = running.into_iter().map(|(id, live)| (id, live.usage()));
         used.map(|(id, used)| {
             let at = clock::running();
             let mut state = self.state();
             let slot = state.slots.iter_mut().find(|slot| slot.id == id);
-            let sample = slot.and_then(|slot| {
-                slot.sample = slot.sample.map(|sample| sample.next(at, used.cpu_millis));
-                slot.sample
+            let sample = slot.map(|slot| {
+                let first = || Sample::first(at, used.cpu_millis);
+                let sample =
+                    slot.sample.map_or_else(first, |sample| sample.next(at, used.cpu_millis));
+                *slot.sample.insert(sample)
             });
             ReplicaUsage {
                 id,
@@ -356,7 +406,7 @@ impl Function {
     }
 
     /// A replica's task reports; then the next steps are taken.
-    pub(crate) fn report(self: &Arc<Self>, replica: &ReplicaId, change: impl FnOnce(&mut Slot)) {
+    pub(crate) fn report(self: &Arc<Self>, replica: &ReplicaId, change: impl FnOnce(&mut Slot<R>)) {
         let mut state = self.state();
         if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == *replica) {
             change(slot);
@@ -372,28 +422,23 @@ impl Function {
     }
 }
 
-impl State {
+impl<R: Runtime> State<R> {
     /// The revision that goes on serving when the current one is replaced: the current one, unless it is
     /// still being rolled out itself, or nothing is asked for.
-    fn still_serving(&self) -> Option<Arc<Revision>> {
+    fn still_serving(&self) -> Option<Arc<Revision<R>>> {
         if self.desired.is_zero() {
             return None;
         }
         self.previous.clone().or_else(|| Some(self.current.clone()))
     }
 
-    fn record(&self, current: &Arc<Revision>, previous: Option<&Arc<Revision>>) -> FunctionRecord {
-        let record = |it: &Arc<Revision>| RevisionRecord::new(it.number, &it.deployment);
-        FunctionRecord {
-            created: self.created,
-            desired: self.desired,
-            current: record(current),
-            previous: previous.map(record),
-        }
+    fn revision(&self, generation: Generation) -> Option<Arc<Revision<R>>> {
+        let all = std::iter::once(&self.current).chain(&self.previous);
+        all.into_iter().find(|it| it.generation == generation).cloned()
     }
 
     fn view(&self) -> View {
-        let seen = |slot: &Slot| slot.seen(self.current.number);
+        let seen = |slot: &Slot<R>| slot.seen(self.current.number());
         View {
             desired: self.desired.get() as usize,
             keep_frozen: match self.depth {
@@ -404,9 +449,4 @@ impl State {
             replicas: self.slots.iter().map(seen).collect(),
         }
     }
-}
-
-/// Writes a function's file.
-fn write_record(path: &std::path::Path, record: &FunctionRecord) -> std::io::Result<()> {
-    durable::write(path, &serde_json::to_vec_pretty(record)?)
 }

@@ -1,7 +1,7 @@
 //! Names that are never used twice: of the state directory, of its runs, of replicas.
 //!
-//! A replica's id is `NAME-STATE-RUN-NUMBER`. All its processes inherit it as `TIDEGATE_REPLICA`, so that
-//! a later run finds what an earlier one left behind, and leaves those of other state directories alone.
+//! A replica's id is `NAME-STATE-RUN-NUMBER`, so that a later run knows what an earlier one left behind, and
+//! leaves what belongs to other state directories alone.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,6 @@ use tidegate_provider::ReplicaId;
 
 use crate::durable;
 use crate::error::OpenError;
-use crate::layout::Layout;
 
 /// Who this state directory is, and which run of it this is.
 #[derive(Debug)]
@@ -20,15 +19,6 @@ pub(crate) struct Identity {
     state: String,
     run: u64,
     next: AtomicU64,
-}
-
-/// A new replica's names.
-#[derive(Clone, Debug)]
-pub(crate) struct ReplicaNames {
-    /// Its id.
-    pub(crate) id: ReplicaId,
-    /// Its folder, short enough for a socket.
-    pub(crate) place: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,7 +30,7 @@ struct Record {
 impl Identity {
     /// Reads the identity, makes one in a new state directory, and counts this run durably.
     pub(crate) fn open(root: &Path) -> Result<Self, OpenError> {
-        let path = Layout::identity(root);
+        let path = root.join("identity.json");
         let mut record = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice::<Record>(&text)
                 .map_err(|bad| OpenError::Damaged { path: path.clone(), why: bad.to_string() })?,
@@ -61,12 +51,10 @@ impl Identity {
         &self.state
     }
 
-    /// Names for a new replica of `function`.
-    pub(crate) fn mint(&self, function: &FunctionId) -> ReplicaNames {
+    /// An id for a new replica of `function`.
+    pub(crate) fn mint(&self, function: &FunctionId) -> ReplicaId {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let place = format!("{}-{number}", self.run);
-        let id = ReplicaId::new(format!("{}-{}-{place}", function.name(), self.state));
-        ReplicaNames { id, place }
+        ReplicaId::new(format!("{}-{}-{}-{number}", function.name(), self.state, self.run))
     }
 
     /// Whether a replica of this state directory had this id, in whichever run.
@@ -75,6 +63,14 @@ impl Identity {
         let (_number, _run) = (parts.next(), parts.next());
         parts.next() == Some(self.state.as_str())
     }
+}
+
+/// The end of a replica's id that is its own within its state directory, `RUN-NUMBER`: short enough for a
+/// folder with a socket in it.
+pub fn place(replica: &ReplicaId) -> &str {
+    let id = replica.as_str();
+    let run = id.rmatch_indices('-').nth(1);
+    run.map_or(id, |(at, _)| &id[at + 1..])
 }
 
 /// Forty random bits, in letters and digits that are not mistaken for each other.
@@ -97,11 +93,12 @@ mod tests {
         let one = first.mint(&function);
         let again = Identity::open(folder.path()).expect("the same identity");
         let two = again.mint(&function);
-        assert_ne!(one.id, two.id);
-        assert!(again.owns(one.id.as_str()) && first.owns(two.id.as_str()));
+        assert_ne!(one, two);
+        assert_eq!((place(&one), place(&two)), ("1-1", "2-1"));
+        assert!(again.owns(one.as_str()) && first.owns(two.as_str()));
         let stranger = tempfile::tempdir().expect("a folder");
         let stranger = Identity::open(stranger.path()).expect("another identity");
-        assert!(!stranger.owns(one.id.as_str()));
+        assert!(!stranger.owns(one.as_str()));
         assert!(!first.owns("") && !first.owns("a-b-c-d"));
     }
 }

@@ -1,0 +1,198 @@
+//! One replica from its first start to its end: the only task that starts it, starts it anew, and ends it.
+//!
+//! ```text
+//! Starting ──ready──► Ready ──crash──► Backoff ──pause──► Starting …
+//!     └──crash, too late──────────────────►┘
+//! any ──told to end──► Stopping ──► gone
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_core::format_duration;
+use tidegate_provider::{Phase, ReplicaId};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::backoff::Backoff;
+use crate::function::Function;
+use crate::life::Life;
+use crate::logs::Log;
+use crate::revision::Revision;
+use crate::runtime::{End, Found, Runtime};
+
+/// A replica that starts counts as one of those that start at the same time for this long.
+const SLOW_START: Duration = Duration::from_secs(1);
+
+/// What a replica's task begins with.
+pub(crate) struct Beginning<R: Runtime> {
+    id: ReplicaId,
+    seat: R::Seat,
+    /// Whether it runs already.
+    runs: bool,
+    /// Why it does not run any more.
+    crashed: Option<String>,
+}
+
+impl<R: Runtime> Beginning<R> {
+    /// One that was never started.
+    pub(crate) fn new(id: ReplicaId) -> Self {
+        Self { id, seat: R::Seat::default(), runs: false, crashed: None }
+    }
+
+    /// One of an earlier run.
+    pub(crate) fn found(found: Found<R>) -> Self {
+        let crashed = (found.phase == Phase::Backoff).then_some(found.detail);
+        Self { id: found.replica, seat: found.seat, runs: crashed.is_none(), crashed }
+    }
+}
+
+/// Runs a replica until it is told to end, starting it anew as often as it crashes.
+pub(crate) async fn run<R: Runtime>(
+    function: Arc<Function<R>>,
+    revision: Arc<Revision<R>>,
+    end: CancellationToken,
+    beginning: Beginning<R>,
+) {
+    let Beginning { id, mut seat, runs, crashed } = beginning;
+    let living = async {
+        match open_log(&function, &id, runs) {
+            Ok(log) => {
+                let life = Life::new(function.clone(), revision, id.clone(), end, log);
+                live(&life, &mut seat, runs, crashed).await;
+            }
+            // Without a log there is no telling what goes wrong; an operator must make room first.
+            Err(detail) => {
+                warn!(function.name = %function.id, replica = %id, "{detail}");
+                function.report(&id, |slot| {
+                    slot.phase = Phase::Backoff;
+                    slot.detail = detail;
+                });
+                end.cancelled().await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = function.host.let_go.cancelled() => return,
+        () = living => {}
+    }
+    function.host.runtime.clear(&id, seat).await;
+    prune_logs(&function, &id).await;
+    function.ended(&id);
+}
+
+fn open_log<R: Runtime>(
+    function: &Arc<Function<R>>,
+    id: &ReplicaId,
+    runs: bool,
+) -> Result<Log, String> {
+    let folder = function.logs();
+    let by_others = function.host.runtime.logs_by_others();
+    let limit = function.host.settings.log_bytes;
+    match Log::open(&folder, id.as_str(), limit, by_others, &function.board) {
+        Ok(log) => Ok(log),
+        // One that serves goes on without.
+        Err(_) if runs => Ok(Log::of_others(&folder, id.as_str())),
+        Err(failure) => Err(format!("cannot write its log in {}: {failure}", folder.display())),
+    }
+}
+
+/// Removes logs beyond those that are kept.
+async fn prune_logs<R: Runtime>(function: &Arc<Function<R>>, id: &ReplicaId) {
+    let (inside, id) = (function.clone(), id.clone());
+    // Fails only when the runtime ends, and then a later open cleans up.
+    let _ = function.host.blocking(move || inside.prune_logs(Some(&id))).await;
+}
+
+async fn live<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool, crashed: Option<String>) {
+    let mut backoff = Backoff::new(life.settings());
+    let mut ended = match crashed {
+        Some(why) => Some(why),
+        None => one_life(life, seat, runs).await,
+    };
+    while let Some(why) = ended {
+        if was_frozen(life) || life.is_told_to_end() {
+            return;
+        }
+        let pause = backoff.after_crash(life.served());
+        report_crash(life, why, pause);
+        tokio::select! {
+            () = life.told_to_end() => return,
+            () = sleep(pause) => {}
+        }
+        life.report(|slot| {
+            if slot.phase == Phase::Backoff {
+                slot.phase = Phase::Starting;
+                slot.restarts += 1;
+            }
+        });
+        ended = one_life(life, seat, false).await;
+    }
+}
+
+/// From start to end; why it ended, unless it was told to.
+async fn one_life<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool) -> Option<String> {
+    let host = &life.owner().host;
+    if !runs {
+        let permit = tokio::select! {
+            biased;
+            () = life.told_to_end() => return None,
+            permit = host.starts.clone().acquire_owned() => permit,
+        };
+        life.may_start(permit.expect("starts are never closed"));
+        life.log().begin_life();
+    }
+    // One that takes long must not keep others from starting.
+    let slow = async {
+        sleep(SLOW_START).await;
+        life.let_others_start();
+        std::future::pending().await
+    };
+    let end = tokio::select! {
+        biased;
+        end = host.runtime.live(seat, life) => end,
+        end = slow => end,
+    };
+    life.let_others_start();
+    match end {
+        End::Told => {
+            life.lost("");
+            None
+        }
+        End::Crash(why) => {
+            life.lost(&why);
+            Some(with_last_words(life, why).await)
+        }
+    }
+}
+
+/// Adds the last error line of a crashed replica.
+async fn with_last_words<R: Runtime>(life: &Life<R>, why: String) -> String {
+    let inside = life.clone();
+    let last = life.owner().host.blocking(move || inside.log().last_error()).await;
+    match last {
+        Ok(last) if !last.is_empty() && !why.contains(&last) => format!("{why}: {last}"),
+        _ => why,
+    }
+}
+
+fn was_frozen<R: Runtime>(life: &Life<R>) -> bool {
+    let state = life.owner().state();
+    state.slots.iter().any(|slot| slot.id == *life.replica() && slot.phase == Phase::Frozen)
+}
+
+fn report_crash<R: Runtime>(life: &Life<R>, why: String, pause: Duration) {
+    let next =
+        if pause.is_zero() { "now".to_owned() } else { format!("in {}", format_duration(pause)) };
+    let line = format!("replica {why}; starts again {next}");
+    warn!(function.name = %life.function(), replica = %life.replica(), "{line}");
+    life.say(&line);
+    life.report(|slot| {
+        if slot.phase != Phase::Stopping {
+            slot.phase = Phase::Backoff;
+            slot.detail = why;
+        }
+    });
+}

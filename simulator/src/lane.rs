@@ -205,7 +205,10 @@ impl Lane {
             if at >= until {
                 return;
             }
-            self.account_until(at, stage);
+            // Most looks change nothing; one that does counts what was there first.
+            if event != Event::Look {
+                self.account_until(at, stage);
+            }
             match event {
                 Event::Arrival => self.arrive(at, stage),
                 Event::End => self.end(at, stage),
@@ -228,7 +231,7 @@ impl Lane {
     /// Closes the books.
     pub(crate) fn finish(&mut self, end: u64, stage: &mut Stage<'_>) {
         self.account_until(end, stage);
-        self.close_books(stage);
+        self.close_bucket(stage);
         self.account.unfinished = self.inside;
         self.account.still_waiting = self.room.len() as u64;
     }

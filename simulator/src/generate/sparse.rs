@@ -67,22 +67,25 @@ impl Make for Bursts {
         let Self { every, size, span, end, takes, .. } = *self;
         let takes = takes.drawn();
         let (mut at, mut last) = (0_u64, 0_u64);
-        let bursts = std::iter::from_fn(move || {
-            at = at.saturating_add(random.exponential(every as f64) as u64);
-            if at >= end {
-                return None;
+        // One burst, its last call first.
+        let mut burst: Vec<Call> = Vec::new();
+        Box::new(std::iter::from_fn(move || {
+            while burst.is_empty() {
+                at = at.saturating_add(random.exponential(every as f64) as u64);
+                if at >= end {
+                    return None;
+                }
+                for _ in 0..size {
+                    let call = Call { at: at + random.below(span), takes: takes.draw(&mut random) };
+                    burst.push(call);
+                }
+                burst.sort_unstable_by(|a, b| b.cmp(a));
             }
-            let mut calls: Vec<Call> = (0..size)
-                .map(|_| Call { at: at + random.below(span), takes: takes.draw(&mut random) })
-                .collect();
-            calls.sort_unstable();
-            Some(calls)
-        });
-        // Bursts that overlap keep their order by coming a little later.
-        Box::new(bursts.flatten().map(move |mut call| {
+            let mut call = burst.pop()?;
+            // Bursts that overlap keep their order by coming a little later.
             call.at = call.at.max(last);
             last = call.at;
-            call
+            Some(call)
         }))
     }
 }

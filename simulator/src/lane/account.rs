@@ -12,6 +12,9 @@ const RATE_SPAN: u64 = 10_000_000_000;
 pub(crate) struct Account {
     /// Up to when.
     until: u64,
+    /// The bucket under way, and when it ends; zero before the first.
+    bucket: u64,
+    bucket_ends: u64,
     /// Of the bucket under way.
     now: Bucket,
     pub total: Bucket,
@@ -92,27 +95,33 @@ impl Account {
 }
 
 impl Lane {
-    /// Counts what was there until `to`.
+    /// Counts what was there until `to`. Called before anything of it changes.
+    #[inline]
     pub(super) fn account_until(&mut self, to: u64, stage: &mut Stage<'_>) {
-        loop {
-            let width = stage.settings.bucket;
-            let bucket = self.account.until / width;
-            let ends = (bucket + 1) * width;
-            let upto = to.min(ends);
-            self.account_span(upto - self.account.until);
-            self.account.until = upto;
-            if upto < ends {
-                return;
-            }
-            let done = std::mem::take(&mut self.account.now);
-            self.account.total.add(&done);
-            stage.add(bucket, &done);
-            if upto == to {
-                return;
-            }
+        if to >= self.account.bucket_ends {
+            self.account_buckets(to, stage);
+        }
+        self.account_span(to - self.account.until);
+        self.account.until = to;
+    }
+
+    /// Closes the buckets that end until `to`.
+    #[cold]
+    fn account_buckets(&mut self, to: u64, stage: &mut Stage<'_>) {
+        let width = stage.settings.bucket;
+        if self.account.bucket_ends == 0 {
+            self.account.bucket_ends = width;
+        }
+        while to >= self.account.bucket_ends {
+            self.account_span(self.account.bucket_ends - self.account.until);
+            self.account.until = self.account.bucket_ends;
+            self.close_bucket(stage);
+            self.account.bucket += 1;
+            self.account.bucket_ends = self.account.bucket_ends.saturating_add(width);
         }
     }
 
+    #[inline]
     fn account_span(&mut self, span: u64) {
         if span == 0 {
             return;
@@ -132,11 +141,10 @@ impl Lane {
         }
     }
 
-    /// What is left in the bucket under way.
-    pub(super) fn close_books(&mut self, stage: &mut Stage<'_>) {
-        let bucket = self.account.until / stage.settings.bucket;
+    /// Hands over the bucket under way.
+    pub(super) fn close_bucket(&mut self, stage: &mut Stage<'_>) {
         let done = std::mem::take(&mut self.account.now);
         self.account.total.add(&done);
-        stage.add(bucket, &done);
+        stage.add(self.account.bucket, &done);
     }
 }

@@ -32,7 +32,10 @@ impl Lane {
         let from = self.desired;
         let order = match verdict.change {
             None => self.clean_up(now, stage),
-            Some(Change { to, depth }) => self.scale(now, to.get(), depth, stage),
+            Some(Change { to, depth }) => {
+                self.account_until(now, stage);
+                self.scale(now, to.get(), depth, stage)
+            }
         };
         if self.desired != from {
             self.account.scaled(now, from, self.desired, verdict.label);

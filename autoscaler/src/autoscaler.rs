@@ -215,6 +215,10 @@ fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &A
             (*to, None)
         }
     };
+    if let Some(load) = look.load {
+        let raised = desired > seen.desired;
+        function.flow.mark(look.now, load, raised);
+    }
     function.hold = hold;
     let known: Option<Load> = function.last.and_then(|last| last.load);
     let known_at = function.last.map_or(Stamp::NONE, |last| last.known_at);

@@ -12,6 +12,7 @@ use tidegate_core::{Decimal, LoadType, Moment, Replicas, Target};
 use crate::config::Settings;
 use crate::decide::{Look, raise, scale};
 use crate::decision::{Action, Hold, Reason};
+use crate::flow::load_of;
 use crate::function::Function;
 use crate::measured::Source;
 use crate::rule::{replicas_for, replicas_to_hold};
@@ -21,7 +22,7 @@ use crate::window::Fraction;
 /// Follows the rules up and down, and what the calls of this moment ask for up.
 pub fn decide(look: &Look<'_>, function: &mut Function) -> Action {
     let (bounds, desired, demand) = (function.policy.bounds, look.seen.desired, look.demand());
-    let asked = asked_at_once(look, function, demand).unwrap_or(Replicas::ZERO);
+    let asked = asked_at_once(look, function).unwrap_or(Replicas::ZERO);
     let wanted = Wanted::of(look.config, function, &Sight::of(look));
     // What would have raised a lower count holds a higher one.
     let wish = wanted.highest().floor.max(asked);
@@ -160,23 +161,41 @@ pub fn burst(look: &Look<'_>, function: &mut Function) -> Option<Action> {
     Some(action)
 }
 
-/// What `demand` calls ask for at once.
+/// What the calls of this moment ask for at once.
 ///
 /// At the target itself, not at its share, or as much as a fast average of so many would: what noise adds
-/// to a load that the averages know does not ask for more. Who scales by the queue lets calls wait.
-fn asked_at_once(look: &Look<'_>, function: &Function, demand: u64) -> Option<Replicas> {
-    let by_target = match function.policy.target {
+/// to a load that the averages know does not ask for more. Who scales by the queue lets calls wait. Calls
+/// that come faster than they end ask for those that are coming; calls that wait count as many replicas
+/// as end their wait within `CLEARED_IN`.
+fn asked_at_once(look: &Look<'_>, function: &Function) -> Option<Replicas> {
+    let demand = look.demand();
+    let by_limit = by_limit(look.seen.replica_limit, demand);
+    let (target, proportion) = match function.policy.target {
         Target::Load { load: LoadType::Queue, .. } => return None,
-        Target::Load { load: LoadType::Capacity, target, proportion } => {
-            let load = Fraction::whole(demand);
-            let whole = replicas_for(load, target, Decimal::whole(1));
-            Some(whole.max(replicas_for(load.percent(FAST_SHARE), target, proportion)))
-        }
-        _ => None,
+        Target::Load { load: LoadType::Capacity, target, proportion } => (target, proportion),
+        _ => return by_limit.map(|asked| function.activated(asked)),
     };
-    let asked = by_target.max(by_limit(look.seen.replica_limit, demand))?;
+    let load = Fraction::whole(demand);
+    let whole = replicas_for(load, target, Decimal::whole(1));
+    let mut asked = whole.max(replicas_for(load.percent(FAST_SHARE), target, proportion));
+    asked = asked.max(by_limit.unwrap_or(Replicas::ZERO));
+    let known = look.load.and_then(|load| Some((load, function.expected(look.now, load)?)));
+    if let Some((load, expected)) = known {
+        let of = |calls: f64| replicas_for(load_of(calls), target, proportion);
+        if let Some(most) = expected.most.filter(|_| load.waiting > 0) {
+            let backlog = load.waiting as f64 * expected.takes / CLEARED_IN.as_secs_f64();
+            let full = replicas_for(Fraction::whole(load.in_flight), target, Decimal::whole(1));
+            asked = asked.min(full.max(of(most + backlog)));
+        }
+        if asked > look.seen.desired || function.flow.surges() {
+            asked = asked.max(of(expected.least));
+        }
+    }
     Some(function.activated(asked))
 }
+
+/// How soon replicas should be done with calls that wait.
+const CLEARED_IN: Duration = Duration::from_secs(60);
 
 /// What `demand` calls at this moment ask for, where replicas have a hard limit.
 pub fn by_limit(limit: Option<u32>, demand: u64) -> Option<Replicas> {

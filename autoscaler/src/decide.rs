@@ -140,7 +140,8 @@ fn next_look(
     let deadline = idleness.deadline();
     let next = if is_active(look, function, action) {
         function.dozes_until(None);
-        Some(look.now + TICK)
+        let shows = function.flow.shows_at().filter(|at| *at > look.now);
+        shows.into_iter().chain([look.now + TICK]).min()
     } else {
         let empty = function.empties(look.config).filter(|at| look.now < *at);
         match empty {

@@ -8,6 +8,7 @@ use tidegate_idler::Habits;
 use crate::Memory;
 use crate::config::Settings;
 use crate::decision::Hold;
+use crate::flow::{Expected, Flow};
 use crate::history::{History, Names, Record};
 use crate::kept::{Community, Idle, Last, Pending};
 use crate::measured::{CustomRule, Measure, Measures, Source};
@@ -34,6 +35,7 @@ pub struct Function {
     /// Until when no look is needed: silence until then is no gap.
     dozes_until: Stamp,
     pub wishes: Wishes,
+    pub flow: Flow,
     pub idle: Idle,
     /// The minimum of the labels while a schedule asks for more than that.
     pub own_min: Option<Replicas>,
@@ -77,6 +79,7 @@ impl Function {
             stirred: Stamp::NONE,
             dozes_until: Stamp::NONE,
             wishes: Wishes::default(),
+            flow: Flow::default(),
             idle: Idle::new(now, &memory),
             own_min: None,
             habits: memory.habits.as_deref().and_then(Habits::from_record),
@@ -132,6 +135,11 @@ impl Function {
             fast: of(&self.fast, config.fast)?,
             lately: lately?,
         })
+    }
+
+    /// The load to expect from how calls flow now; nothing while too little is known.
+    pub fn expected(&self, now: Moment, load: &Load) -> Option<Expected> {
+        self.flow.expected(now, load, self.stable.takes())
     }
 
     /// Calls a second, of any function; nothing is known to be none.
@@ -286,6 +294,7 @@ impl Function {
     fn forget_load(&mut self) {
         self.stable.clear();
         self.fast.clear();
+        self.flow.clear();
         self.watched = Stamp::NONE;
     }
 
@@ -293,7 +302,8 @@ impl Function {
         let known = self.last.and_then(|last| Some((last.known_at.get()?, last.load?)));
         let dozes = self.dozes_until.get().unwrap_or_default();
         let gap = known.is_some_and(|(at, _)| now.since(at.max(dozes)) > GAP);
-        if gap || known.is_some_and(|(_, before)| began_anew(load, &before)) {
+        let anew = gap || known.is_some_and(|(_, before)| began_anew(load, &before));
+        if anew {
             self.forget_load();
         }
         let calls = |load: &Load| (load.started, load.completed);
@@ -307,7 +317,10 @@ impl Function {
             _ => Counted::Ended,
         };
         self.watched.get_or_insert(now);
-        let reading = Reading::new(now, load, counted);
+        if let Some((at, before)) = known.filter(|_| !anew) {
+            self.flow.wait(now.since(at), &before, load);
+        }
+        let reading = Reading::new(now, &self.flow.in_service(load), counted);
         if counted == Counted::Begun {
             self.stable.record(reading, config.busy);
         } else {

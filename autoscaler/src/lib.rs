@@ -9,6 +9,7 @@ mod decide;
 mod decision;
 mod experience;
 mod explain;
+mod flow;
 mod formula;
 mod function;
 mod habits;

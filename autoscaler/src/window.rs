@@ -128,6 +128,13 @@ impl Window {
         }
     }
 
+    /// The time of a call in seconds; `None` before enough have ended.
+    pub fn takes(&self) -> Option<f64> {
+        let (first, last) = (self.readings.front()?, self.readings.back()?);
+        let ends = Ends::new(first, last, 1);
+        crate::flow::takes(ends.call_nanos, ends.calls)
+    }
+
     /// Calls a second over the last `span`; `None` before there are two readings.
     pub fn rate(&self, span: Span) -> Option<Fraction> {
         self.ends(span).map(Ends::rate)

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which of our crates each crate may depend on.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("tidegate-core", &[]),
     ("tidegate-idler", &["tidegate-core"]),
     ("tidegate-autoscaler", &["tidegate-core", "tidegate-idler"]),
@@ -17,6 +17,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     (
         "tidegate-provider-process",
         &["tidegate-core", "tidegate-provider", "tidegate-provider-machine", "tidegate-watchdog"],
+    ),
+    (
+        "tidegate-provider-containerd",
+        &["tidegate-core", "tidegate-provider", "tidegate-provider-machine"],
     ),
     ("tidegate-gateway", &["tidegate-core", "tidegate-api", "tidegate-provider"]),
     ("tidegate-loadtest", &["tidegate-core"]),
@@ -31,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "tidegate-idler",
             "tidegate-loadtest",
             "tidegate-provider",
+            "tidegate-provider-containerd",
             "tidegate-provider-process",
             "tidegate-simulator",
             "tidegate-watchdog",

@@ -3,9 +3,10 @@
 //! The state is behind a lock that is never held across an await. After each change [`Function::settle`]
 //! compares what is with what was asked and takes the next steps; replicas report back as they go.
 
+mod state;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_provider::{
@@ -18,13 +19,15 @@ use tracing::warn;
 use crate::clock;
 use crate::host::Host;
 use crate::logs::{self, LogBoard};
-use crate::plan::{self, View};
-use crate::record::{FunctionRecord, Generation};
+use crate::plan;
+use crate::record::Generation;
 use crate::replica::{self, Beginning};
 use crate::revision::{Checked, Revision};
 use crate::runtime::{Found, Live, Runtime};
 use crate::slot::Slot;
 use crate::usage::Sample;
+
+pub(crate) use state::State;
 
 /// One deployed function.
 #[derive(Debug)]
@@ -36,21 +39,6 @@ pub(crate) struct Function<R: Runtime> {
     state: Mutex<State<R>>,
     /// What is kept; held while it is written, so that writers queue.
     saved: AsyncMutex<Saved>,
-}
-
-/// The function as it is now.
-#[derive(Debug)]
-pub(crate) struct State<R: Runtime> {
-    created: SystemTime,
-    desired: Replicas,
-    depth: Depth,
-    current: Arc<Revision<R>>,
-    previous: Option<Arc<Revision<R>>>,
-    pub(crate) slots: Vec<Slot<R>>,
-    /// Counts changes that are to be kept.
-    version: u64,
-    /// Deleted, or the backend is shutting down: nothing is started any more.
-    closed: bool,
 }
 
 #[derive(Debug)]
@@ -68,17 +56,7 @@ impl<R: Runtime> Function<R> {
         previous: Option<Revision<R>>,
     ) -> Arc<Self> {
         let id = current.function().clone();
-        let created = current.generation.created;
-        let state = State {
-            created,
-            desired,
-            depth: Depth::Removed,
-            current: Arc::new(current),
-            previous: previous.map(Arc::new),
-            slots: Vec::new(),
-            version: 0,
-            closed: false,
-        };
+        let state = State::new(desired, current, previous);
         let saved = AsyncMutex::new(Saved { version: 0, gone: false });
         Arc::new(Self { id, host, board: LogBoard::default(), state: Mutex::new(state), saved })
     }
@@ -91,14 +69,7 @@ impl<R: Runtime> Function<R> {
 
     /// What users and the gateway see.
     pub(crate) fn status(&self) -> FunctionStatus {
-        let state = self.state();
-        FunctionStatus {
-            deployment: state.current.deployment.clone(),
-            revision: state.current.number(),
-            created: state.created,
-            desired: state.desired,
-            replicas: state.slots.iter().map(Slot::replica).collect(),
-        }
+        self.state().status()
     }
 
     /// Goes on with replicas of an earlier run, and starts what else was asked for.
@@ -188,7 +159,7 @@ impl<R: Runtime> Function<R> {
         let (version, record) = {
             let state = self.state();
             let previous = state.still_serving();
-            (state.version, self.record(&state, &revision, previous.as_ref()))
+            (state.version, state.record(&self.host.runtime, &revision, previous.as_ref()))
         };
         self.host.runtime.keep(&self.id, record).await?;
         let mut state = self.state();
@@ -270,7 +241,10 @@ impl<R: Runtime> Function<R> {
         }
         let (version, record) = {
             let state = self.state();
-            (state.version, self.record(&state, &state.current, state.previous.as_ref()))
+            (
+                state.version,
+                state.record(&self.host.runtime, &state.current, state.previous.as_ref()),
+            )
         };
         self.host.runtime.keep(&self.id, record).await?;
         saved.version = version;
@@ -281,24 +255,9 @@ impl<R: Runtime> Function<R> {
     pub(crate) async fn first_save(&self) -> Result<(), ProviderError> {
         let record = {
             let state = self.state();
-            self.record(&state, &state.current, None)
+            state.record(&self.host.runtime, &state.current, None)
         };
         self.host.runtime.keep(&self.id, record).await
-    }
-
-    fn record(
-        &self,
-        state: &State<R>,
-        current: &Arc<Revision<R>>,
-        previous: Option<&Arc<Revision<R>>>,
-    ) -> FunctionRecord {
-        let record = |it: &Arc<Revision<R>>| it.record(&self.host.runtime);
-        FunctionRecord {
-            created: state.created,
-            desired: state.desired,
-            current: record(current),
-            previous: previous.map(record),
-        }
     }
 
     /// Takes the next steps towards what was asked, and tells watchers.
@@ -419,34 +378,5 @@ impl<R: Runtime> Function<R> {
         let mut state = self.state();
         state.slots.retain(|slot| slot.id != *replica);
         self.settle(&mut state);
-    }
-}
-
-impl<R: Runtime> State<R> {
-    /// The revision that goes on serving when the current one is replaced: the current one, unless it is
-    /// still being rolled out itself, or nothing is asked for.
-    fn still_serving(&self) -> Option<Arc<Revision<R>>> {
-        if self.desired.is_zero() {
-            return None;
-        }
-        self.previous.clone().or_else(|| Some(self.current.clone()))
-    }
-
-    fn revision(&self, generation: Generation) -> Option<Arc<Revision<R>>> {
-        let all = std::iter::once(&self.current).chain(&self.previous);
-        all.into_iter().find(|it| it.generation == generation).cloned()
-    }
-
-    fn view(&self) -> View {
-        let seen = |slot: &Slot<R>| slot.seen(self.current.number());
-        View {
-            desired: self.desired.get() as usize,
-            keep_frozen: match self.depth {
-                Depth::Frozen => self.current.keep_frozen,
-                Depth::Removed => 0,
-            },
-            rolling: self.previous.is_some(),
-            replicas: self.slots.iter().map(seen).collect(),
-        }
     }
 }

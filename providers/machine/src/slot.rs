@@ -143,17 +143,18 @@ impl<R: Runtime> Slot<R> {
     /// Lets it run again; it answers at once. False when it cannot and is ended.
     #[must_use]
     pub(crate) fn thaw(&mut self) -> bool {
-        match self.thaw_live() {
-            Ok(()) => {
-                self.phase = Phase::Ready;
-                true
-            }
-            Err(failure) => {
-                warn!(replica = %self.id, "cannot thaw the replica, replacing it: {failure}");
-                self.end();
-                false
-            }
+        if self.live.is_none() {
+            // It died in the cold, and its task is about to say so.
+            self.end();
+            return false;
         }
+        if let Err(failure) = self.thaw_live() {
+            warn!(replica = %self.id, "cannot thaw the replica, replacing it: {failure}");
+            self.end();
+            return false;
+        }
+        self.phase = Phase::Ready;
+        true
     }
 
     fn thaw_live(&mut self) -> std::io::Result<()> {

@@ -1,0 +1,74 @@
+//! What the containerd backend is told: where containerd and its plugins are, what replicas may use, and
+//! which addresses they get.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use tidegate_provider_machine::Settings;
+
+use crate::Subnet;
+
+/// Settings of the containerd backend.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Settings that all backends on one machine share: the state directory, times, logs.
+    pub settings: Settings,
+    /// containerd's socket.
+    pub socket: PathBuf,
+    /// Begins the names of containerd's namespaces; what follows is the namespace of the functions. Tests
+    /// and a second tidegate on the same containerd need one of their own.
+    pub namespace_prefix: String,
+    /// How containerd keeps file systems: `overlayfs`, or `native` where there is no overlayfs.
+    pub snapshotter: String,
+    /// Where networks, secrets and name files are; on a file system that a reboot empties.
+    pub run_dir: PathBuf,
+    /// Where CNI plugins are; the first folder that has one wins.
+    pub plugin_dirs: Vec<PathBuf>,
+    /// The bridge that replicas are connected to; made when missing.
+    pub bridge: String,
+    /// The addresses that replicas get; the bridge has the first one.
+    pub subnet: Subnet,
+    /// Whether the machine's firewall is told of each replica; `None` finds out whether it must be.
+    pub firewall: Option<bool>,
+    /// Whether replicas may call out of the machine under its address.
+    pub masquerade: bool,
+    /// Whether replicas are kept from calling each other but through the gateway.
+    pub isolate: bool,
+    /// How many networks are made ahead of need.
+    pub spare_networks: usize,
+    /// The program that writes logs, called with `log-collector` and one word; `None` means this executable.
+    pub collector: Option<PathBuf>,
+    /// Servers that replicas ask for names; none means those of the machine.
+    pub name_servers: Vec<IpAddr>,
+    /// More lines for the replicas' `hosts` file: an address and a name each.
+    pub hosts: Vec<(IpAddr, String)>,
+    /// Most processes and threads of a replica.
+    pub pids: u64,
+    /// Size of `/tmp` of functions whose root is read-only, in bytes; counts as memory.
+    pub tmp_bytes: u64,
+}
+
+impl Config {
+    /// Default settings for this state directory.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            settings: Settings::new(state_dir),
+            socket: "/run/containerd/containerd.sock".into(),
+            namespace_prefix: String::new(),
+            snapshotter: "overlayfs".to_owned(),
+            run_dir: "/run/tidegate".into(),
+            plugin_dirs: vec!["/usr/lib/cni".into(), "/opt/cni/bin".into()],
+            bridge: "openfaas0".to_owned(),
+            subnet: Subnet::new(Ipv4Addr::new(10, 62, 0, 0), 16).expect("a good range"),
+            firewall: None,
+            masquerade: true,
+            isolate: true,
+            spare_networks: 2,
+            collector: None,
+            name_servers: Vec::new(),
+            hosts: Vec::new(),
+            pids: 4096,
+            tmp_bytes: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! How tasks end: heard from containerd's events, and looked up after each time the events were not heard.
+//!
+//! ```text
+//! events ──► Board ──► Ending of each task       one stream for all of them
+//! lists  ──►┘                                    after each (re)connection: events are never repeated
+//! ```
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use containerd_client::events::{TaskExit, TaskOom};
+use containerd_client::services::v1::{PublishRequest, SubscribeRequest};
+use containerd_client::tonic::{Response, Streaming};
+use containerd_client::types::Envelope;
+use containerd_client::types::v1::Status;
+use prost::Message;
+use prost_types::Any;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::connection::{Connection, call};
+use crate::containers;
+use crate::error::Failure;
+
+/// What is published to see that events are heard.
+const HELLO: &str = "/tidegate/hello";
+/// Between two tries to hear events.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause between two looks at what nobody told.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// With this status; above 128 it is 128 and the number of a signal.
+    Status(u32),
+    /// It is gone, and nobody knows how.
+    Lost,
+}
+
+/// What is known of one task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// How often processes in it were killed for want of memory.
+    pub(crate) memory_kills: u32,
+    /// How it ended, once it did.
+    pub(crate) exit: Option<Exit>,
+}
+
+/// All tasks somebody wants to know the end of.
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    tasks: Mutex<HashMap<Key, Entry>>,
+    away: watch::Sender<Option<String>>,
+}
+
+type Key = (String, String);
+
+#[derive(Debug)]
+struct Entry {
+    pid: u32,
+    known: watch::Sender<Known>,
+}
+
+/// What will be known of one task; nobody listens for it any more when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    board: Arc<Board>,
+    key: Key,
+    pid: u32,
+    known: watch::Receiver<Known>,
+}
+
+impl Board {
+    /// Listens for the end of a task that has been created.
+    pub(crate) fn listen(self: &Arc<Self>, namespace: &str, id: &str, pid: u32) -> Ending {
+        let key = (namespace.to_owned(), id.to_owned());
+        let (sender, known) = watch::channel(Known::default());
+        self.lock().insert(key.clone(), Entry { pid, known: sender });
+        Ending { board: self.clone(), key, pid, known }
+    }
+
+    /// Why containerd is away, if it is.
+    pub(crate) fn away(&self) -> Option<String> {
+        self.away.borrow().clone()
+    }
+
+    /// Waits until containerd is there.
+    pub(crate) async fn back(&self) {
+        // The board itself holds the other end.
+        let _ = self.away.subscribe().wait_for(Option::is_none).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, key: &Key, pid: Option<u32>, exit: Exit) {
+        if let Some(entry) = self.lock().get(key)
+            // The end of a life before this one is no news.
+            && pid.is_none_or(|pid| pid == entry.pid)
+        {
+            entry.known.send_if_modified(|known| {
+                let news = known.exit.is_none();
+                known.exit.get_or_insert(exit);
+                news
+            });
+        }
+    }
+
+    fn heard(&self, envelope: Envelope) {
+        let Some(event) = envelope.event else { return };
+        match envelope.topic.as_str() {
+            "/tasks/exit" => {
+                let Ok(exit) = TaskExit::decode(event.value.as_slice()) else { return };
+                // Otherwise it is the end of a command run inside.
+                if exit.id == exit.container_id {
+                    let key = (envelope.namespace, exit.container_id);
+                    self.ended(&key, Some(exit.pid), Exit::Status(exit.exit_status));
+                }
+            }
+            "/tasks/oom" => {
+                let Ok(oom) = TaskOom::decode(event.value.as_slice()) else { return };
+                if let Some(entry) = self.lock().get(&(envelope.namespace, oom.container_id)) {
+                    entry.known.send_modify(|known| known.memory_kills += 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Hears events until told to end.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        connection: Connection,
+        namespace: String,
+        end: CancellationToken,
+    ) {
+        let hearing = async {
+            loop {
+                let failure = self.hear(&connection, &namespace).await;
+                let why = failure
+                    .map_or_else(|failure| failure.to_string(), |()| "its events ended".to_owned());
+                if self.away().is_none() {
+                    warn!("containerd is away ({why}); functions that run go on");
+                }
+                self.away.send_replace(Some(why));
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            () = end.cancelled() => {}
+            () = hearing => {}
+        }
+    }
+
+    async fn hear(&self, connection: &Connection, namespace: &str) -> Result<(), Failure> {
+        let mut events = subscribe(connection, namespace).await?;
+        self.look(connection).await?;
+        if self.away.send_replace(None).is_some() {
+            info!("containerd is back");
+        }
+        loop {
+            let next = tokio::time::timeout(LOOK, events.message()).await;
+            match next {
+                Ok(Ok(Some(envelope))) => self.heard(envelope),
+                Ok(Ok(None)) => return Ok(()),
+                Ok(Err(status)) => return Err(Failure::new("hear events", status)),
+                // Nothing was said for a while.
+                Err(_) => self.look(connection).await?,
+            }
+        }
+    }
+
+    /// Looks for tasks that ended while nobody heard.
+    async fn look(&self, connection: &Connection) -> Result<(), Failure> {
+        let keys: Vec<(Key, u32)> =
+            self.lock().iter().map(|(key, entry)| (key.clone(), entry.pid)).collect();
+        let mut namespaces: Vec<&String> =
+            keys.iter().map(|((namespace, _), _)| namespace).collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        for namespace in namespaces {
+            let tasks = containers::tasks(&connection.within(namespace)).await?;
+            for (key, pid) in keys.iter().filter(|((its, _), _)| its == namespace) {
+                match tasks.iter().find(|task| task.id == key.1 || task.container_id == key.1) {
+                    Some(task) if task.status() == Status::Stopped => {
+                        self.ended(key, Some(*pid), Exit::Status(task.exit_status));
+                    }
+                    Some(_) => {}
+                    None => self.ended(key, Some(*pid), Exit::Lost),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A stream of events that is known to flow. The call itself returns only when the first event comes.
+async fn subscribe(
+    connection: &Connection,
+    namespace: &str,
+) -> Result<Streaming<Envelope>, Failure> {
+    let scope = connection.within(namespace);
+    let filters = vec!["topic~=\"^/tasks/(exit|oom)$\"".to_owned(), format!("topic==\"{HELLO}\"")];
+    let mut client = scope.events();
+    let subscribing = client.subscribe(SubscribeRequest { filters });
+    tokio::pin!(subscribing);
+    loop {
+        let event = Any { type_url: "tidegate.hello".to_owned(), value: Vec::new() };
+        let hello = PublishRequest { topic: HELLO.to_owned(), event: Some(event) };
+        let mut publisher = scope.events();
+        let publishing = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let said = call("publish an event", publisher.publish(hello)).await;
+            match said {
+                Ok(_) => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    Ok(())
+                }
+                Err(failure) => Err(failure),
+            }
+        };
+        tokio::select! {
+            biased;
+            events = &mut subscribing => {
+                let events = events.map(Response::into_inner);
+                return events.map_err(|status| Failure::new("hear events", status));
+            }
+            said = publishing => {
+                if let Err(failure) = said {
+                    debug!("events cannot be published: {failure}");
+                    return Err(failure);
+                }
+            }
+        }
+    }
+}
+
+impl Ending {
+    /// Waits for the task's end.
+    pub(crate) async fn exit(&mut self) -> Exit {
+        match self.known.wait_for(|known| known.exit.is_some()).await {
+            Ok(known) => known.exit.clone().unwrap_or(Exit::Lost),
+            // Another life of the same container is listened for.
+            Err(_) => Exit::Lost,
+        }
+    }
+
+    /// How often processes in it were killed for want of memory.
+    pub(crate) fn memory_kills(&self) -> u32 {
+        self.known.borrow().memory_kills
+    }
+
+    /// Another listener for the same task.
+    pub(crate) fn clone_listener(&self) -> Listener {
+        Listener(self.known.clone())
+    }
+}
+
+/// Hears of one task.
+pub(crate) struct Listener(watch::Receiver<Known>);
+
+impl Listener {
+    /// Waits until more than `told` processes were killed for want of memory.
+    pub(crate) async fn more_kills(mut self, told: u32) {
+        if self.0.wait_for(|known| known.memory_kills > told).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut tasks = self.board.lock();
+        if tasks.get(&self.key).is_some_and(|entry| entry.pid == self.pid) {
+            tasks.remove(&self.key);
+        }
+    }
+}

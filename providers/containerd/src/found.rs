@@ -1,0 +1,143 @@
+//! What an earlier run left: replicas that still run are taken over, all else of ours is removed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use containerd_client::services::v1::Container;
+use containerd_client::types::v1::{Process, Status};
+use tidegate_core::FunctionId;
+use tidegate_provider::{Address, Phase, ReplicaId};
+use tidegate_provider_machine::{Found, exit};
+use tracing::{info, warn};
+
+use crate::connection::Scope;
+use crate::containers;
+use crate::error::Failure;
+use crate::ground::Ground;
+use crate::network::Network;
+use crate::replica::{
+    FUNCTION, GENERATION, NETWORK, PORT, READY, REPLICA, RESTARTS, Replica, Running, STATE, Seat,
+};
+use crate::runtime::ContainerdRuntime;
+
+/// Replicas of earlier runs, oldest first. What cannot go on is removed, and networks that nobody uses.
+pub(crate) async fn found(ground: &Arc<Ground>) -> Result<Vec<Found<ContainerdRuntime>>, Failure> {
+    let mut all: Vec<(Container, Found<ContainerdRuntime>)> = Vec::new();
+    for namespace in ground.namespaces.list().await? {
+        let scope = ground.namespaces.scope(&namespace.name);
+        let tasks = containers::tasks(&scope).await?;
+        // A task tells the id of its container in one of two places.
+        let tasks: HashMap<String, Process> = tasks
+            .into_iter()
+            .map(|task| {
+                (
+                    if task.container_id.is_empty() {
+                        task.id.clone()
+                    } else {
+                        task.container_id.clone()
+                    },
+                    task,
+                )
+            })
+            .collect();
+        for container in containers::list(&scope, REPLICA).await? {
+            if container.labels.get(STATE).map(String::as_str) != Some(ground.state.name()) {
+                continue;
+            }
+            match take(ground, &scope, &container, tasks.get(&container.id)).await {
+                Some(found) => all.push((container, found)),
+                None => {
+                    info!(container = %container.id, "removing a container that cannot go on");
+                    containers::remove(&scope, &ground.config.snapshotter, &container.id).await?;
+                }
+            }
+        }
+    }
+    all.sort_by_key(|(container, _)| {
+        container.created_at.as_ref().map(|at| (at.seconds, at.nanos))
+    });
+    let used: HashSet<String> = all
+        .iter()
+        .filter_map(|(_, found)| found.seat.network.as_ref().map(|network| network.id.clone()))
+        .collect();
+    watch_networks(ground, &all);
+    ground.networks.sweep(|id| used.contains(id)).await;
+    ground.copies.sweep(&ground.secret_folders());
+    Ok(all.into_iter().map(|(_, found)| found).collect())
+}
+
+/// Looks in the background whether networks are as they were made: somebody may have flushed or restarted
+/// what they hang on. Replicas are not ended for it, since one that cannot be reached fails by itself.
+fn watch_networks(ground: &Arc<Ground>, all: &[(Container, Found<ContainerdRuntime>)]) {
+    let networks: Vec<Network> =
+        all.iter().filter_map(|(_, found)| found.seat.network.clone()).collect();
+    let inside = ground.networks.clone();
+    ground.tasks.spawn(async move {
+        for network in networks {
+            if let Err(failure) = inside.check(&network).await {
+                warn!(network = network.id, address = %network.address, "a replica's network was changed: {failure}");
+            }
+        }
+    });
+}
+
+/// Takes over a container whose program was started; none when it never was, or cannot be reached any more.
+async fn take(
+    ground: &Arc<Ground>,
+    scope: &Scope,
+    container: &Container,
+    task: Option<&Process>,
+) -> Option<Found<ContainerdRuntime>> {
+    let label = |name: &str| container.labels.get(name).map(String::as_str);
+    let task = task?;
+    let function: FunctionId = FunctionId::parse(label(FUNCTION)?).ok()?;
+    let generation = label(GENERATION)?.parse().ok()?;
+    let network = ground.networks.find(label(NETWORK)?).await?;
+    let address = network.socket(label(PORT)?.parse().ok()?);
+    let restarts: u32 = label(RESTARTS).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut seat = Seat {
+        network: Some(network),
+        scope: Some(scope.clone()),
+        lives: restarts + 1,
+        found: None,
+    };
+    let mut found = Found {
+        replica: ReplicaId::new(label(REPLICA)?),
+        function,
+        generation,
+        phase: Phase::Backoff,
+        address: None,
+        restarts,
+        detail: String::new(),
+        live: None,
+        seat: Seat::default(),
+    };
+    match task.status() {
+        Status::Stopped => found.detail = words(task.exit_status),
+        Status::Running | Status::Paused | Status::Pausing => {
+            let live = Replica::new(ground, scope, &container.id);
+            let frozen = live.cgroup.as_ref().is_some_and(|it| it.is_frozen().unwrap_or(false));
+            let ready = label(READY) == Some("1") || frozen;
+            let ending = ground.board.listen(scope.namespace(), &container.id, task.pid);
+            found.phase = match (frozen, ready) {
+                (true, _) => Phase::Frozen,
+                (false, true) => Phase::Ready,
+                (false, false) => Phase::Starting,
+            };
+            found.address = Some(Address::Tcp(address));
+            found.live = Some(live.clone());
+            seat.found = Some(Running { live, ending, address, ready });
+        }
+        _ => return None,
+    }
+    found.seat = seat;
+    Some(found)
+}
+
+/// Why a task ended while nobody looked.
+fn words(status: u32) -> String {
+    match status {
+        129..=192 => exit::by_signal((status - 128).cast_signed()),
+        code => exit::with_code(code.cast_signed()),
+    }
+}

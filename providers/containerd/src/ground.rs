@@ -1,0 +1,244 @@
+//! What all replicas of an open backend share: the connection, networks, images and places.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Resource, getrlimit};
+use sha2::{Digest, Sha256};
+use tidegate_core::FunctionId;
+use tidegate_provider::{ProviderError, ReplicaId};
+use tidegate_provider_machine::{Files, OpenError, StateDir, place};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::Config;
+use crate::cgroup::Hierarchy;
+use crate::connection::{Connection, Scope};
+use crate::error::Failure;
+use crate::events::Board;
+use crate::firewall;
+use crate::images::Images;
+use crate::name_files;
+use crate::namespaces::{Namespaces, end_leases};
+use crate::network::{Networks, Plan};
+use crate::secrets::Copies;
+
+/// An open backend.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) config: Config,
+    pub(crate) state: Arc<StateDir>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) images: Images,
+    pub(crate) networks: Arc<Networks>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) hierarchy: Option<Hierarchy>,
+    pub(crate) files: Files,
+    pub(crate) copies: Copies,
+    /// The program that writes logs.
+    pub(crate) collector: PathBuf,
+    /// Most files that we may open.
+    pub(crate) open_files: u64,
+    /// Folders of secrets that revisions which are kept use.
+    pub(crate) secret_folders: Mutex<BTreeSet<PathBuf>>,
+    /// Tasks that serve all replicas.
+    pub(crate) tasks: TaskTracker,
+    /// Ends them; also when the backend is dropped.
+    pub(crate) end: Mutex<Option<DropGuard>>,
+}
+
+impl Ground {
+    /// Takes containerd's namespaces, and makes what replicas need.
+    pub(crate) async fn open(config: Config, state: Arc<StateDir>) -> Result<Arc<Self>, OpenError> {
+        let connection = Connection::new(&config.socket);
+        connection.version().await.map_err(open_failure)?;
+        let prefix = config.namespace_prefix.clone();
+        let namespaces = Namespaces::new(connection.clone(), prefix, state.name().to_owned());
+        namespaces.take().await.map_err(open_failure)?;
+        let tasks = TaskTracker::new();
+        let local = Local::prepare(&config, &state, &tasks).await?;
+        if config.masquerade {
+            firewall::masquerade(config.subnet).await;
+        }
+        let (board, end) = (Arc::<Board>::default(), CancellationToken::new());
+        let heard = namespaces.full(tidegate_core::DEFAULT_NAMESPACE);
+        tasks.spawn(board.clone().run(connection.clone(), heard, end.clone()));
+        let images = Images::new(connection, config.snapshotter.clone());
+        let ground = Arc::new(Self {
+            images,
+            namespaces,
+            networks: local.networks,
+            board,
+            hierarchy: local.hierarchy,
+            files: local.files,
+            copies: local.copies,
+            collector: local.collector,
+            open_files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
+            secret_folders: Mutex::default(),
+            tasks,
+            end: Mutex::new(Some(end.drop_guard())),
+            config,
+            state,
+        });
+        ground.end_old_leases().await.map_err(open_failure)?;
+        Ok(ground)
+    }
+
+    /// Leases of processes that do not live any more.
+    async fn end_old_leases(&self) -> Result<(), Failure> {
+        let dead = |lease: &str| {
+            let process = lease.strip_prefix("tidegate-").and_then(|rest| rest.split('-').next());
+            process.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists())
+        };
+        for namespace in self.namespaces.list().await? {
+            end_leases(&self.namespaces.scope(&namespace.name), dead).await?;
+        }
+        Ok(())
+    }
+
+    /// Calls about a function's namespace.
+    pub(crate) fn scope(&self, function: &FunctionId) -> Scope {
+        self.namespaces.scope(function.namespace())
+    }
+
+    /// The id of the container of a replica. A function's name may be no valid id.
+    pub(crate) fn container(&self, replica: &ReplicaId) -> String {
+        format!("tg-{}-{}", self.state.name(), place(replica))
+    }
+
+    /// The id of the container that keeps a function's record; nothing ever runs in it.
+    pub(crate) fn record(&self, function: &FunctionId) -> String {
+        format!("tg-{}-fn-{}", self.state.name(), short_hash(function.as_str()))
+    }
+
+    /// Containers with the same group share one process of containerd's.
+    pub(crate) fn group(&self, function: &FunctionId) -> String {
+        self.record(function)
+    }
+
+    /// The cgroup of a container, from the root of each hierarchy.
+    pub(crate) fn cgroup(&self, scope: &Scope, container: &str) -> String {
+        format!("/{}/{container}", scope.namespace())
+    }
+
+    /// Where `hosts` and `resolv.conf` are.
+    pub(crate) fn names(&self) -> PathBuf {
+        self.config.run_dir.join("names")
+    }
+
+    /// The folder of a revision's secrets.
+    pub(crate) fn secret_folder(&self, function: &FunctionId, generation: &str) -> PathBuf {
+        self.copies.folder(function.namespace(), &format!("{}.{generation}", function.name()))
+    }
+
+    /// Folders of secrets that are in use.
+    pub(crate) fn secret_folders(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.secret_folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the tasks that serve all replicas.
+    pub(crate) async fn close(&self) {
+        let guard = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(guard);
+        self.networks.close().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// What is made on this machine.
+struct Local {
+    networks: Arc<Networks>,
+    hierarchy: Option<Hierarchy>,
+    files: Files,
+    copies: Copies,
+    collector: PathBuf,
+}
+
+impl Local {
+    async fn prepare(
+        config: &Config,
+        state: &StateDir,
+        tasks: &TaskTracker,
+    ) -> Result<Self, OpenError> {
+        let firewall = match config.firewall {
+            Some(told) => told,
+            None => firewall::is_needed().await,
+        };
+        let (inside, root) = (config.clone(), state.root().to_owned());
+        let (name, tasks) = (state.name().to_owned(), tasks.clone());
+        let work = move || Self::make(&inside, root, &name, firewall, tasks);
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|stopped| OpenError::io("open", &config.run_dir)(stopped.into()))?
+    }
+
+    fn make(
+        config: &Config,
+        root: PathBuf,
+        name: &str,
+        firewall: bool,
+        tasks: TaskTracker,
+    ) -> Result<Self, OpenError> {
+        let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+        if let Some(route) = config.subnet.taken(&routes, &config.bridge) {
+            return Err(open_failure(Failure::Told(format!(
+                "addresses {} for functions overlap {route}; choose others",
+                config.subnet
+            ))));
+        }
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let hierarchy = Hierarchy::find(&mounts);
+        if hierarchy.is_none() {
+            warn!("no control groups are mounted: replicas cannot be frozen nor measured");
+        }
+        let run = &config.run_dir;
+        std::fs::create_dir_all(run).map_err(OpenError::io("make", run))?;
+        name_files::write(&run.join("names"), config)
+            .map_err(OpenError::io("write names in", run))?;
+        let plan = Plan {
+            run_dir: run.clone(),
+            plugins: config.plugin_dirs.clone(),
+            bridge: config.bridge.clone(),
+            subnet: config.subnet,
+            firewall,
+            isolate: config.isolate,
+            spare: config.spare_networks,
+            prefix: format!("tg-{name}-"),
+        };
+        let collector = match &config.collector {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().map_err(OpenError::io("find", run))?,
+        };
+        Ok(Self {
+            networks: Networks::open(plan, tasks)
+                .map_err(OpenError::io("make networks in", run))?,
+            hierarchy,
+            files: Files::make(&root).map_err(OpenError::io("make folders in", &root))?,
+            copies: Copies::open(run.join("secrets"))
+                .map_err(OpenError::io("make folders in", run))?,
+            collector,
+        })
+    }
+}
+
+/// A failure to open.
+pub(crate) fn open_failure(failure: Failure) -> OpenError {
+    OpenError::Backend(ProviderError::from(failure))
+}
+
+/// Sixteen hexadecimal digits that stand for a text.
+fn short_hash(text: &str) -> String {
+    use std::fmt::Write;
+    Sha256::digest(text.as_bytes()).iter().take(8).fold(String::new(), |mut out, byte| {
+        // Writing to a text does not fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// Labels from pairs.
+pub(crate) fn labels<const N: usize>(pairs: [(&str, String); N]) -> HashMap<String, String> {
+    pairs.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
+}

@@ -1,0 +1,332 @@
+//! Networks for replicas: made, kept on disk with what it takes to remove them, some of them ahead of need.
+//!
+//! ```text
+//! run/netns/ID              the network itself
+//! run/networks/ID.json      what CNI's ADD told, needed for DEL; written before ADD without it
+//! run/ipam/                 which addresses are taken, host-local's own
+//! ```
+//!
+//! All of it is on a file system that a reboot empties, as it does the networks.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::cni::{self, Chain};
+use crate::error::Failure;
+use crate::subnet::Subnet;
+use crate::{clock, netlink, netns};
+
+/// What networks are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Where the files are.
+    pub(crate) run_dir: PathBuf,
+    /// Where the plugins are.
+    pub(crate) plugins: Vec<PathBuf>,
+    pub(crate) bridge: String,
+    pub(crate) subnet: Subnet,
+    /// Whether the machine's firewall must be told of each replica.
+    pub(crate) firewall: bool,
+    /// Whether replicas are kept from each other.
+    pub(crate) isolate: bool,
+    /// How many are made ahead of need.
+    pub(crate) spare: usize,
+    /// Begins the names of our networks.
+    pub(crate) prefix: String,
+}
+
+/// A network that a replica can live in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
+    /// Its name.
+    pub(crate) id: String,
+    /// The address inside.
+    pub(crate) address: Ipv4Addr,
+}
+
+/// A network that has its name, and perhaps nothing else yet.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    id: String,
+    state: Attaching,
+}
+
+#[derive(Debug)]
+enum Attaching {
+    Done(Network),
+    UnderWay(oneshot::Receiver<Result<Network, Failure>>),
+}
+
+/// All networks of this backend.
+#[derive(Debug)]
+pub(crate) struct Networks {
+    plan: Plan,
+    chain: Chain,
+    spare: Mutex<Vec<Network>>,
+    next: AtomicU64,
+    /// Plugins wait for each other; more of them at once only make all slower.
+    at_once: Semaphore,
+    tasks: TaskTracker,
+}
+
+impl Networks {
+    /// Makes the folders. Blocks.
+    pub(crate) fn open(plan: Plan, tasks: TaskTracker) -> io::Result<Arc<Self>> {
+        for folder in ["netns", "networks", "ipam"] {
+            std::fs::create_dir_all(plan.run_dir.join(folder))?;
+        }
+        let chain = Chain::new(&plan.bridge, &plan.plugins, plugins(&plan));
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        Ok(Arc::new(Self {
+            chain,
+            plan,
+            spare: Mutex::default(),
+            next: AtomicU64::new(0),
+            at_once: Semaphore::new(2 * cores),
+            tasks,
+        }))
+    }
+
+    /// Where a network is reached.
+    pub(crate) fn path(&self, id: &str) -> PathBuf {
+        self.plan.run_dir.join("netns").join(id)
+    }
+
+    fn record(&self, id: &str) -> PathBuf {
+        self.plan.run_dir.join("networks").join(format!("{id}.json"))
+    }
+
+    /// A network: a spare one, or one that is named at once and attached in the background.
+    pub(crate) async fn take(self: &Arc<Self>) -> Result<Taken, Failure> {
+        let spare = self.lock().pop();
+        if let Some(network) = spare {
+            self.refill();
+            return Ok(Taken { id: network.id.clone(), state: Attaching::Done(network) });
+        }
+        let id = self.name().await?;
+        let networks = self.clone();
+        let (sender, receiver) = oneshot::channel();
+        let inside = id.clone();
+        self.tasks.spawn(async move {
+            // Whoever wanted it went away.
+            if let Err(Ok(unclaimed)) = sender.send(networks.attach(&inside).await) {
+                networks.give_back(unclaimed).await;
+            }
+        });
+        Ok(Taken { id, state: Attaching::UnderWay(receiver) })
+    }
+
+    /// Makes networks ahead of need, in the background.
+    pub(crate) fn refill(self: &Arc<Self>) {
+        let networks = self.clone();
+        self.tasks.spawn(async move {
+            while networks.wants_more() {
+                match networks.make().await {
+                    Ok(network) => networks.give_back(network).await,
+                    Err(failure) => {
+                        debug!("no network ahead of need: {failure}");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    fn wants_more(&self) -> bool {
+        self.lock().len() < self.plan.spare && !self.tasks.is_closed()
+    }
+
+    /// Keeps a network for the next replica, when there are not enough of them.
+    async fn give_back(&self, network: Network) {
+        let surplus = {
+            let mut spare = self.lock();
+            if spare.len() < self.plan.spare && !self.tasks.is_closed() {
+                spare.push(network);
+                return;
+            }
+            network
+        };
+        self.remove(&surplus.id).await;
+    }
+
+    /// Makes a network that is not attached to anything yet; returns its name.
+    async fn name(&self) -> Result<String, Failure> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}{:x}-{number}", self.plan.prefix, clock::since_epoch().as_micros());
+        let (path, record) = (self.path(&id), self.record(&id));
+        // First, so that whoever finds the network also finds that it must be taken off.
+        let made = blocking(move || {
+            std::fs::write(&record, Value::Null.to_string())?;
+            netns::make(&path)
+        });
+        made.await.map_err(Failure::io("make a network"))?;
+        Ok(id)
+    }
+
+    async fn make(&self) -> Result<Network, Failure> {
+        let id = self.name().await?;
+        self.attach(&id).await
+    }
+
+    async fn attach(&self, id: &str) -> Result<Network, Failure> {
+        let attached = self.add(id).await;
+        if attached.is_err() {
+            self.remove(id).await;
+        }
+        attached
+    }
+
+    async fn add(&self, id: &str) -> Result<Network, Failure> {
+        let _permit = self.at_once.acquire().await;
+        let result = self.chain.add(id, &self.path(id)).await?;
+        let told = cni::attached(&result, &self.plan.bridge)?;
+        let record = self.record(id);
+        let text = result.to_string();
+        blocking(move || std::fs::write(record, text))
+            .await
+            .map_err(Failure::io("keep a network's record"))?;
+        if let Some(port) = told.port.filter(|_| self.plan.isolate) {
+            let isolated = blocking(move || isolate(&port)).await;
+            isolated.map_err(Failure::io("keep replicas from each other"))?;
+        }
+        Ok(Network { id: id.to_owned(), address: told.address })
+    }
+
+    /// Whether a network is as it was made.
+    pub(crate) async fn check(&self, network: &Network) -> Result<(), Failure> {
+        let result = self.result(&network.id).await;
+        self.chain.check(&network.id, &self.path(&network.id), &result).await
+    }
+
+    /// A network that was made by an earlier run, if it is whole.
+    pub(crate) async fn find(&self, id: &str) -> Option<Network> {
+        let told = cni::attached(&self.result(id).await, &self.plan.bridge).ok()?;
+        self.path(id).exists().then(|| Network { id: id.to_owned(), address: told.address })
+    }
+
+    async fn result(&self, id: &str) -> Value {
+        let record = self.record(id);
+        let text = blocking(move || std::fs::read(record)).await.unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or(Value::Null)
+    }
+
+    /// Removes a network with its address; what is gone already is fine. What cannot be removed now is tried
+    /// again at the next open.
+    pub(crate) async fn remove(&self, id: &str) {
+        let result = self.result(id).await;
+        let path = self.path(id);
+        if let Err(failure) = self.chain.del(id, &path, &result).await {
+            warn!(network = id, "cannot take a network off the machine: {failure}");
+            return;
+        }
+        let record = self.record(id);
+        let removed = blocking(move || {
+            netns::remove(&path)?;
+            std::fs::remove_file(record)
+        });
+        if let Err(failure) = removed.await {
+            debug!(network = id, "cannot remove a network: {failure}");
+        }
+    }
+
+    /// Removes all networks but those that `used` names, and makes spare ones.
+    pub(crate) async fn sweep(self: &Arc<Self>, used: impl Fn(&str) -> bool) {
+        let spare: Vec<String> = self.lock().iter().map(|network| network.id.clone()).collect();
+        let folder = self.plan.run_dir.clone();
+        let known = blocking(move || names(&folder)).await.unwrap_or_default();
+        for id in known {
+            if !used(&id) && !spare.contains(&id) {
+                self.remove(&id).await;
+            }
+        }
+        self.refill();
+    }
+
+    /// Removes the spare ones, and makes no more.
+    pub(crate) async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        let spare = std::mem::take(&mut *self.lock());
+        for network in spare {
+            self.remove(&network.id).await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Network>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    /// Its name; the network has it already.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Waits until it is attached.
+    pub(crate) async fn attached(self) -> Result<Network, Failure> {
+        match self.state {
+            Attaching::Done(network) => Ok(network),
+            Attaching::UnderWay(receiver) => receiver
+                .await
+                .unwrap_or_else(|_| Err(Failure::Told("the backend is shutting down".to_owned()))),
+        }
+    }
+}
+
+impl Network {
+    /// Where its replica listens on `port`.
+    pub(crate) fn socket(&self, port: u16) -> SocketAddr {
+        SocketAddr::from((self.address, port))
+    }
+}
+
+/// The plugins' configuration.
+fn plugins(plan: &Plan) -> Vec<Value> {
+    let mut plugins = vec![json!({
+        "type": "bridge",
+        "bridge": plan.bridge,
+        "isDefaultGateway": true,
+        "hairpinMode": !plan.isolate,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": plan.subnet.to_string(), "gateway": plan.subnet.gateway().to_string()}]],
+            "dataDir": plan.run_dir.join("ipam"),
+        },
+    })];
+    if plan.firewall {
+        plugins.push(json!({"type": "firewall"}));
+    }
+    plugins
+}
+
+/// All networks there are, whole or half made.
+fn names(run_dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = std::collections::BTreeSet::new();
+    for folder in ["netns", "networks"] {
+        for entry in std::fs::read_dir(run_dir.join(folder))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            names.insert(name.trim_end_matches(".json").to_owned());
+        }
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn isolate(port: &str) -> io::Result<()> {
+    let text = std::fs::read_to_string(Path::new("/sys/class/net").join(port).join("ifindex"))?;
+    netlink::isolate(text.trim().parse().map_err(io::Error::other)?)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other).and_then(|done| done)
+}

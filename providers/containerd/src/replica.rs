@@ -1,0 +1,451 @@
+//! One replica: its container, its network, and one life of it from start to end.
+//!
+//! ```text
+//! network ──────────attached──┐
+//! file system ► record ► task ┴► start ► probe ──► ready ──► end ► task removed
+//! ```
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerd_client::types::Mount;
+use nix::sys::signal::Signal;
+use tidegate_provider::Address;
+use tidegate_provider_machine::{End, Life, Limits, Live, Used, exit};
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use crate::cgroup::Cgroup;
+use crate::connection::Scope;
+use crate::containers::{self, NewContainer, SIGKILL, SIGTERM};
+use crate::error::Failure;
+use crate::events::{Ending, Exit};
+use crate::ground::{Ground, labels};
+use crate::image::Image;
+use crate::lease::Lease;
+use crate::network::Network;
+use crate::runtime::ContainerdRuntime;
+use crate::spec::{self, Container};
+use crate::users::{Files, User};
+use crate::{collector, probe};
+
+/// Labels of a replica's container.
+pub(crate) const REPLICA: &str = "tidegate/replica";
+pub(crate) const FUNCTION: &str = "tidegate/function";
+pub(crate) const GENERATION: &str = "tidegate/generation";
+pub(crate) const NETWORK: &str = "tidegate/network";
+pub(crate) const PORT: &str = "tidegate/port";
+pub(crate) const STATE: &str = "tidegate/state";
+/// `1` once it was ready in this life.
+pub(crate) const READY: &str = "tidegate/ready";
+pub(crate) const RESTARTS: &str = "tidegate/restarts";
+
+/// Between two tries of what containerd's absence keeps from being done.
+const AWAY_PAUSE: Duration = Duration::from_millis(100);
+/// A start that meets a shim which is just ending is tried this often.
+const SHIM_TRIES: u32 = 20;
+const SHIM_PAUSE: Duration = Duration::from_millis(50);
+
+/// What a replica keeps from one life to the next.
+#[derive(Debug, Default)]
+pub struct Seat {
+    /// Its network, once it has one.
+    pub(crate) network: Option<Network>,
+    /// Where its container is, once it is recorded.
+    pub(crate) scope: Option<Scope>,
+    /// How often it was started.
+    pub(crate) lives: u32,
+    /// What runs in it already, found at the opening.
+    pub(crate) found: Option<Running>,
+}
+
+/// A task that runs.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) live: Arc<Replica>,
+    pub(crate) ending: Ending,
+    pub(crate) address: SocketAddr,
+    /// Whether it was ready.
+    pub(crate) ready: bool,
+}
+
+/// A replica that runs, for who freezes, thaws and measures it.
+#[derive(Debug)]
+pub struct Replica {
+    pub(crate) cgroup: Option<Cgroup>,
+}
+
+impl Live for Replica {
+    fn freeze(&self) -> std::io::Result<()> {
+        self.cgroup()?.freeze()
+    }
+
+    fn thaw(&self) -> std::io::Result<()> {
+        self.cgroup()?.thaw()
+    }
+
+    fn usage(&self) -> Used {
+        let used = self.cgroup.as_ref().map(Cgroup::usage).unwrap_or_default();
+        Used { cpu_millis: used.cpu_millis, memory_bytes: used.memory_bytes }
+    }
+}
+
+impl Replica {
+    pub(crate) fn new(ground: &Ground, scope: &Scope, container: &str) -> Arc<Self> {
+        let path = ground.cgroup(scope, container);
+        let cgroup = ground.hierarchy.as_ref().map(|hierarchy| Cgroup::new(hierarchy, &path));
+        Arc::new(Self { cgroup })
+    }
+
+    fn cgroup(&self) -> std::io::Result<&Cgroup> {
+        self.cgroup.as_ref().ok_or_else(|| std::io::Error::other("no control groups are mounted"))
+    }
+}
+
+/// One life of a replica.
+pub(crate) struct Stage<'a> {
+    pub(crate) ground: &'a Arc<Ground>,
+    pub(crate) life: &'a Life<ContainerdRuntime>,
+    pub(crate) scope: Scope,
+    pub(crate) container: String,
+}
+
+impl Stage<'_> {
+    /// From start to end.
+    pub(crate) async fn live(&self, seat: &mut Seat) -> End {
+        let running = match seat.found.take() {
+            Some(running) => running,
+            None => {
+                let started = tokio::select! {
+                    biased;
+                    () = self.life.told_to_end() => None,
+                    started = self.start(seat) => Some(started),
+                };
+                match started {
+                    None => return self.end(End::Told).await,
+                    Some(Err(failure)) => {
+                        return self.end(End::Crash(format!("cannot be started: {failure}"))).await;
+                    }
+                    Some(Ok(running)) => running,
+                }
+            }
+        };
+        self.watch(running).await
+    }
+
+    /// Up to a program that runs; what is half done after a failure is for [`Stage::end`].
+    async fn start(&self, seat: &mut Seat) -> Result<Running, Failure> {
+        self.ground.board.back().await;
+        let revision = self.life.revision();
+        let image = self.ground.images.get(self.scope.namespace(), &revision.spec.image).await?;
+        // A network is attached while the container is made.
+        let (id, taken) = match &seat.network {
+            Some(network) => (network.id.clone(), None),
+            None => {
+                let taken = self.ground.networks.take().await?;
+                (taken.id().to_owned(), Some(taken))
+            }
+        };
+        let attach = async {
+            match taken {
+                Some(taken) => Ok(Some(taken.attached().await?)),
+                None => Ok(None),
+            }
+        };
+        let mut recorded = seat.scope.is_some();
+        let making = self.make(&mut recorded, seat.lives, &image, &id);
+        let (attached, made) = tokio::join!(attach, making);
+        // What there is now is kept, whatever failed.
+        seat.scope = recorded.then(|| self.scope.clone());
+        seat.lives += 1;
+        if let Some(network) = attached? {
+            seat.network = Some(network);
+        }
+        let pid = made?;
+        let network = seat.network.as_ref().expect("a network was there or is now");
+        let address = network.socket(revision.spec.port);
+        let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
+        containers::start(&self.scope, &self.container).await?;
+        let live = Replica::new(self.ground, &self.scope, &self.container);
+        Ok(Running { live, ending, address, ready: false })
+    }
+
+    /// Makes container and task; returns the task's process.
+    async fn make(
+        &self,
+        recorded: &mut bool,
+        lives: u32,
+        image: &Image,
+        network: &str,
+    ) -> Result<u32, Failure> {
+        let lease = Lease::take(&self.scope).await?;
+        let made = self.make_under(lease.scope(), *recorded, lives, image, network).await;
+        lease.end().await;
+        let mounts = made?;
+        *recorded = true;
+        let output = collector::address(
+            &self.ground.collector,
+            self.life.log_path(),
+            self.life.settings().log_bytes,
+        );
+        let mut tries = 0;
+        loop {
+            let created =
+                containers::create_task(&self.scope, &self.container, mounts.clone(), &output)
+                    .await;
+            match created {
+                // The process that is shared by the function's replicas was just ending with the last of them.
+                Err(failure) if tries < SHIM_TRIES && failure.is_of_a_shim() => {
+                    debug!(container = %self.container, "another try: {failure}");
+                    tries += 1;
+                    tokio::time::sleep(SHIM_PAUSE).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn make_under(
+        &self,
+        scope: &Scope,
+        recorded: bool,
+        lives: u32,
+        image: &Image,
+        network: &str,
+    ) -> Result<Vec<Mount>, Failure> {
+        let snapshotter = &self.ground.config.snapshotter;
+        if recorded {
+            // Each life starts from the image as it is.
+            containers::remove_snapshot(scope, snapshotter, &self.container).await?;
+            let fresh = labels([(READY, String::new()), (RESTARTS, lives.to_string())]);
+            containers::change(scope, &self.container, fresh, [].into()).await?;
+        }
+        let prepared =
+            containers::prepare(scope, snapshotter, &self.container, &image.snapshot).await;
+        let mounts = prepared.inspect_err(|failure| {
+            if failure.is_not_found() {
+                self.ground.images.doubt(self.scope.namespace(), &image.name);
+            }
+        })?;
+        if !recorded {
+            let user = self.user(image, &mounts).await?;
+            containers::record(scope, self.new_container(image, &user, network)?).await?;
+        }
+        Ok(mounts)
+    }
+
+    async fn user(&self, image: &Image, mounts: &[Mount]) -> Result<User, Failure> {
+        let mounts = mounts.to_vec();
+        let reading = tokio::task::spawn_blocking(move || Files::read(&mounts));
+        let files = reading.await.map_err(|stopped| {
+            Failure::io("read the image's users")(std::io::Error::other(stopped))
+        })?;
+        files.find(image.config.user.as_deref().unwrap_or_default())
+    }
+
+    fn new_container(
+        &self,
+        image: &Image,
+        user: &User,
+        network: &str,
+    ) -> Result<NewContainer, Failure> {
+        let (ground, revision) = (self.ground, self.life.revision());
+        let function = self.life.function();
+        let generation = revision.generation.to_string();
+        let amounts = |written| Limits::read(written).unwrap_or_default();
+        let has_secrets = !revision.deployment.secrets.is_empty();
+        let spec = spec::spec(&Container {
+            deployment: &revision.deployment,
+            image: &image.config,
+            user,
+            limits: amounts(revision.deployment.limits.as_ref()),
+            requests: amounts(revision.deployment.requests.as_ref()),
+            cgroup: ground.cgroup(&self.scope, &self.container),
+            netns: ground.networks.path(network),
+            names: &ground.names(),
+            secrets: has_secrets.then(|| ground.secret_folder(function, &generation)),
+            pids: ground.config.pids,
+            tmp_bytes: ground.config.tmp_bytes,
+            own_open_files: ground.open_files,
+            group: ground.group(function),
+        })?;
+        Ok(NewContainer {
+            id: self.container.clone(),
+            image: image.name.clone(),
+            snapshotter: ground.config.snapshotter.clone(),
+            snapshot: self.container.clone(),
+            spec,
+            labels: labels([
+                (REPLICA, self.life.replica().to_string()),
+                (FUNCTION, function.to_string()),
+                (GENERATION, generation),
+                (NETWORK, network.to_owned()),
+                (PORT, revision.spec.port.to_string()),
+                (STATE, ground.state.name().to_owned()),
+            ]),
+            extensions: [].into(),
+        })
+    }
+
+    /// From a program that runs to its end.
+    async fn watch(&self, running: Running) -> End {
+        let Running { live, mut ending, address, ready } = running;
+        self.life.started(live);
+        let end = if ready {
+            self.life.ready(Some(Address::Tcp(address)), "");
+            self.until_end(&mut ending, pending()).await
+        } else {
+            self.until_ready(&mut ending, address).await
+        };
+        if let End::Crash(why) = &end {
+            // At once, before anything is cleaned up.
+            self.life.lost(why);
+        }
+        self.end(end).await
+    }
+
+    async fn until_ready(&self, ending: &mut Ending, address: SocketAddr) -> End {
+        let path = &self.life.revision().spec.ready_path;
+        tokio::select! {
+            biased;
+            () = self.life.told_to_end() => return self.stop(ending).await,
+            exit = ending.exit() => return End::Crash(self.words(ending, &exit)),
+            () = probe::ready(address, path) => {}
+            why = self.life.too_late() => return End::Crash(why),
+        }
+        self.life.ready(Some(Address::Tcp(address)), "");
+        let note = async {
+            let ready = labels([(READY, "1".to_owned())]);
+            if let Err(failure) =
+                containers::change(&self.scope, &self.container, ready, [].into()).await
+            {
+                debug!(container = %self.container, "a later opening will ask again whether it is ready: {failure}");
+            }
+            pending().await
+        };
+        self.until_end(ending, note).await
+    }
+
+    /// `beside` goes on meanwhile and never ends.
+    async fn until_end(&self, ending: &mut Ending, beside: impl Future<Output = ()>) -> End {
+        tokio::pin!(beside);
+        let mut told = 0;
+        loop {
+            let kills = ending.memory_kills();
+            if kills > told {
+                told = kills;
+                self.life.detail(self.out_of_memory(kills));
+            }
+            let listener = ending.clone_listener();
+            tokio::select! {
+                biased;
+                () = self.life.told_to_end() => return self.stop(ending).await,
+                exit = ending.exit() => return End::Crash(self.words(ending, &exit)),
+                () = listener.more_kills(told) => {}
+                () = &mut beside => {}
+            }
+        }
+    }
+
+    fn out_of_memory(&self, kills: u32) -> String {
+        let limits = self.life.revision().deployment.limits.as_ref();
+        let limit = limits.and_then(|limits| limits.memory.as_deref()).unwrap_or("the machine");
+        exit::out_of_memory(kills.into(), limit)
+    }
+
+    /// Why it ended, in words for users.
+    fn words(&self, ending: &Ending, ended: &Exit) -> String {
+        let how = match ended {
+            // A shell's convention, and the shim's.
+            Exit::Status(status @ 129..=192) => exit::by_signal((status - 128).cast_signed()),
+            Exit::Status(status) => exit::with_code(status.cast_signed()),
+            Exit::Lost => "is gone, and containerd does not know why".to_owned(),
+        };
+        match ending.memory_kills() {
+            0 => how,
+            kills => format!("{}; {how}", self.out_of_memory(kills)),
+        }
+    }
+
+    /// Asks it to end, and kills it after the grace.
+    async fn stop(&self, ending: &mut Ending) -> End {
+        let grace = self.life.revision().grace;
+        let signal = self.stop_signal().await;
+        let asked = async {
+            self.persist(|| containers::kill(&self.scope, &self.container, signal, false)).await;
+            ending.exit().await
+        };
+        if timeout(grace, asked).await.is_err() {
+            info!(
+                function.name = %self.life.function(),
+                replica = %self.life.replica(),
+                "replica did not end within {}, killing it",
+                tidegate_core::format_duration(grace)
+            );
+            self.persist(|| containers::kill(&self.scope, &self.container, SIGKILL, true)).await;
+        }
+        End::Told
+    }
+
+    /// The signal by which the image wants to be asked.
+    async fn stop_signal(&self) -> u32 {
+        let image = &self.life.revision().spec.image;
+        let image = self.ground.images.get(self.scope.namespace(), image).await;
+        let written = image.ok().and_then(|image| image.config.stop_signal.clone());
+        written.as_deref().and_then(signal).unwrap_or(SIGTERM)
+    }
+
+    /// Makes sure that nothing runs any more.
+    async fn end(&self, end: End) -> End {
+        self.persist(|| containers::end_task(&self.scope, &self.container)).await;
+        end
+    }
+
+    async fn persist<F: Future<Output = Result<(), Failure>>>(&self, step: impl FnMut() -> F) {
+        persist(self.ground, &self.container, step).await;
+    }
+}
+
+/// A signal as images write it: `SIGQUIT`, `QUIT` or `3`.
+fn signal(written: &str) -> Option<u32> {
+    if let Ok(number) = written.parse() {
+        return (1..=64).contains(&number).then_some(number);
+    }
+    let name =
+        if written.starts_with("SIG") { written.to_owned() } else { format!("SIG{written}") };
+    name.parse::<Signal>().ok().map(|signal| (signal as i32).cast_unsigned())
+}
+
+/// Does a step, again and again while containerd is away. What it refuses is left to the next opening.
+pub(crate) async fn persist<F: Future<Output = Result<(), Failure>>>(
+    ground: &Ground,
+    container: &str,
+    mut step: impl FnMut() -> F,
+) {
+    loop {
+        match step().await {
+            Err(failure) if failure.is_away() => {
+                tokio::time::sleep(AWAY_PAUSE).await;
+                ground.board.back().await;
+            }
+            Err(failure) => {
+                debug!(container, "{failure}");
+                return;
+            }
+            Ok(()) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_read_as_images_write_them() {
+        assert_eq!(["SIGQUIT", "QUIT", "3"].map(signal), [Some(3); 3]);
+        assert_eq!(["", "SIGNOTHING", "0", "99"].map(signal), [None; 4]);
+    }
+}

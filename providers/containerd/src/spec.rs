@@ -1,0 +1,286 @@
+//! The OCI runtime specification of a replica's container.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tidegate_core::FunctionId;
+use tidegate_provider::Deployment;
+use tidegate_provider_machine::Limits;
+
+use crate::error::Failure;
+use crate::manifest::ProcessConfig;
+use crate::seccomp;
+use crate::users::User;
+
+/// Where functions look for their secrets.
+pub(crate) const SECRETS: &str = "/var/openfaas/secrets";
+/// `PATH` of images that set none.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Length of one accounting period of the CPU limit, in microseconds; the kernel's own default.
+const PERIOD: u64 = 100_000;
+/// The kernel's smallest share and quota of CPU.
+const LEAST_SHARES: u64 = 2;
+const LEAST_QUOTA: u64 = 1000;
+/// Open files of a replica, unless it asks for more.
+const OPEN_FILES: u64 = 1024;
+/// The most it may ask for, unless we may have fewer ourselves.
+const MOST_OPEN_FILES: u64 = 1 << 19;
+/// Containers with the same value here share one process that looks after them.
+const GROUP: &str = "io.containerd.runc.v2.group";
+
+/// What a container is made of, beside its deployment.
+#[derive(Debug)]
+pub(crate) struct Container<'a> {
+    pub(crate) deployment: &'a Deployment,
+    pub(crate) image: &'a ProcessConfig,
+    pub(crate) user: &'a User,
+    pub(crate) limits: Limits,
+    pub(crate) requests: Limits,
+    /// Its cgroup, from the root of each hierarchy.
+    pub(crate) cgroup: String,
+    /// Its network.
+    pub(crate) netns: PathBuf,
+    /// The files `hosts` and `resolv.conf`.
+    pub(crate) names: &'a Path,
+    /// Its secrets, when it has any.
+    pub(crate) secrets: Option<PathBuf>,
+    /// Most processes and threads.
+    pub(crate) pids: u64,
+    /// Size of `/tmp` when the root is read-only, in bytes.
+    pub(crate) tmp_bytes: u64,
+    /// Most files that we ourselves may open.
+    pub(crate) own_open_files: u64,
+    /// Containers of the same group share a process of containerd's.
+    pub(crate) group: String,
+}
+
+/// The whole specification.
+pub(crate) fn spec(container: &Container<'_>) -> Result<Value, Failure> {
+    let deployment = container.deployment;
+    let open_files = container.own_open_files.min(MOST_OPEN_FILES);
+    let capabilities: [&str; 0] = [];
+    Ok(json!({
+        "ociVersion": "1.0.2",
+        "hostname": hostname(&deployment.function),
+        "root": {"path": "rootfs", "readonly": deployment.read_only_root},
+        "process": {
+            "args": args(deployment, container.image)?,
+            "env": env(container),
+            "cwd": container.image.working_dir.as_deref().filter(|it| it.starts_with('/')).unwrap_or("/"),
+            "user": {
+                "uid": container.user.uid,
+                "gid": container.user.gid,
+                "additionalGids": container.user.groups,
+            },
+            "noNewPrivileges": true,
+            "capabilities": {
+                "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
+            },
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": OPEN_FILES.min(open_files), "hard": open_files}],
+        },
+        "mounts": mounts(container),
+        "annotations": {GROUP: container.group},
+        "linux": {
+            "cgroupsPath": container.cgroup,
+            "namespaces": [
+                {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
+                {"type": "network", "path": container.netns},
+            ],
+            "resources": resources(container),
+            "seccomp": seccomp::filter(),
+            "maskedPaths": [
+                "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
+                "/sys/firmware", "/sys/devices/virtual/powercap",
+            ],
+            "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
+        },
+    }))
+}
+
+/// A host's name has at most 63 bytes, and so has a function's.
+fn hostname(function: &FunctionId) -> String {
+    function.name().chars().take(63).collect()
+}
+
+/// The image's own words: a function's process is for the watchdog in it, by `fprocess`.
+fn args(deployment: &Deployment, image: &ProcessConfig) -> Result<Vec<String>, Failure> {
+    let words = [&image.entrypoint, &image.cmd].into_iter().flatten().flatten();
+    let args: Vec<String> = words.cloned().collect();
+    if args.is_empty() {
+        return Err(Failure::Told(format!(
+            "image {} does not say what to run: it has neither ENTRYPOINT nor CMD",
+            deployment.image
+        )));
+    }
+    Ok(args)
+}
+
+fn env(container: &Container<'_>) -> Vec<String> {
+    let deployment = container.deployment;
+    let mut env = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+    if let Some(home) = &container.user.home {
+        env.insert("HOME".to_owned(), home.clone());
+    }
+    let of_image = container.image.env.iter().flatten().filter_map(|pair| pair.split_once('='));
+    env.extend(of_image.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    env.extend(deployment.env.to_map());
+    if !deployment.process.is_empty() {
+        env.insert("fprocess".to_owned(), deployment.process.clone());
+    }
+    env.insert("OPENFAAS_NAME".to_owned(), deployment.function.name().to_owned());
+    env.insert("OPENFAAS_NAMESPACE".to_owned(), deployment.function.namespace().to_owned());
+    env.into_iter().map(|(name, text)| format!("{name}={text}")).collect()
+}
+
+fn mounts(container: &Container<'_>) -> Vec<Value> {
+    let mount = |kind: &str, to: &str, options: &[&str]| json!({"type": kind, "source": kind, "destination": to, "options": options});
+    let bind = |from: PathBuf, to: &str| {
+        json!({
+            "type": "bind", "source": from, "destination": to,
+            "options": ["rbind", "ro", "nosuid", "nodev", "noexec"],
+        })
+    };
+    let mut mounts = vec![
+        mount("proc", "/proc", &["nosuid", "noexec", "nodev"]),
+        mount("tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "devpts",
+            "/dev/pts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+        ),
+        mount("tmpfs", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+        mount("mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"]),
+        bind(container.names.join("hosts"), "/etc/hosts"),
+        bind(container.names.join("resolv.conf"), "/etc/resolv.conf"),
+    ];
+    if container.deployment.read_only_root {
+        let size = format!("size={}k", container.tmp_bytes >> 10);
+        mounts.push(mount("tmpfs", "/tmp", &["nosuid", "nodev", "mode=1777", &size]));
+    }
+    if let Some(secrets) = &container.secrets {
+        mounts.push(bind(secrets.clone(), SECRETS));
+    }
+    mounts
+}
+
+fn resources(container: &Container<'_>) -> Value {
+    let mut resources = json!({
+        "devices": [{"allow": false, "access": "rwm"}],
+        "pids": {"limit": container.pids},
+    });
+    if let Some(bytes) = container.limits.memory {
+        // As much swap as memory means none beyond it.
+        resources["memory"] = json!({"limit": bytes, "swap": bytes});
+    }
+    if let Some(bytes) = container.requests.memory {
+        resources["memory"]["reservation"] = json!(bytes);
+    }
+    let mut cpu = serde_json::Map::new();
+    if let Some(millis) = container.limits.cpu {
+        cpu.insert("quota".to_owned(), json!((millis * PERIOD / 1000).max(LEAST_QUOTA)));
+        cpu.insert("period".to_owned(), json!(PERIOD));
+    }
+    if let Some(millis) = container.requests.cpu {
+        // A whole core is 1024 shares.
+        cpu.insert("shares".to_owned(), json!((millis * 1024 / 1000).max(LEAST_SHARES)));
+    }
+    if !cpu.is_empty() {
+        resources["cpu"] = Value::Object(cpu);
+    }
+    resources
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidegate_provider::Resources;
+
+    fn deployment() -> Deployment {
+        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        Deployment {
+            function: FunctionId::parse("fn").expect("a name"),
+            image: "app".to_owned(),
+            process: "cat".to_owned(),
+            env: [pair("A", "b=c"), pair("FROM_IMAGE", "changed")].into(),
+            labels: [].into(),
+            annotations: [].into(),
+            secrets: Vec::new(),
+            constraints: Vec::new(),
+            limits: Some(Resources {
+                memory: Some("64Mi".to_owned()),
+                cpu: Some("250m".to_owned()),
+            }),
+            requests: Some(Resources { memory: None, cpu: Some("1".to_owned()) }),
+            read_only_root: true,
+        }
+    }
+
+    fn of(deployment: &Deployment, image: &ProcessConfig) -> Result<Value, Failure> {
+        spec(&Container {
+            deployment,
+            image,
+            user: &User {
+                uid: 100,
+                gid: 101,
+                groups: vec![44],
+                home: Some("/home/app".to_owned()),
+            },
+            limits: Limits::read(deployment.limits.as_ref()).expect("good limits"),
+            requests: Limits::read(deployment.requests.as_ref()).expect("good requests"),
+            cgroup: "/ns/id".to_owned(),
+            netns: "/run/netns/x".into(),
+            names: Path::new("/run/names"),
+            secrets: Some("/run/secrets/fn".into()),
+            pids: 100,
+            tmp_bytes: 1 << 20,
+            own_open_files: 2048,
+            group: "fn".to_owned(),
+        })
+    }
+
+    #[test]
+    fn a_container_is_what_image_and_deployment_say_together() {
+        let image = ProcessConfig {
+            env: Some(vec!["PATH=/bin".to_owned(), "FROM_IMAGE=1".to_owned()]),
+            entrypoint: Some(vec!["fwatchdog".to_owned()]),
+            cmd: None,
+            working_dir: Some("/app".to_owned()),
+            ..ProcessConfig::default()
+        };
+        let spec = of(&deployment(), &image).expect("a good container");
+        let process = &spec["process"];
+        assert_eq!(process["args"], json!(["fwatchdog"]));
+        assert_eq!(process["cwd"], "/app");
+        assert_eq!(process["user"], json!({"uid": 100, "gid": 101, "additionalGids": [44]}));
+        assert_eq!(process["rlimits"][0]["hard"], 2048);
+        let env = json!([
+            "A=b=c",
+            "FROM_IMAGE=changed",
+            "HOME=/home/app",
+            "OPENFAAS_NAME=fn",
+            "OPENFAAS_NAMESPACE=openfaas-fn",
+            "PATH=/bin",
+            "fprocess=cat"
+        ]);
+        assert_eq!(process["env"], env);
+        let resources = &spec["linux"]["resources"];
+        assert_eq!(resources["memory"], json!({"limit": 64 << 20, "swap": 64 << 20}));
+        assert_eq!(resources["cpu"], json!({"quota": 25_000, "period": 100_000, "shares": 1024}));
+        assert_eq!(spec["root"]["readonly"], true);
+        let to: Vec<_> = spec["mounts"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|it| &it["destination"])
+            .collect();
+        assert!(to.contains(&&json!("/tmp")) && to.contains(&&json!(SECRETS)), "{to:?}");
+    }
+
+    #[test]
+    fn an_image_that_runs_nothing_is_refused() {
+        assert!(of(&deployment(), &ProcessConfig::default()).is_err());
+    }
+}

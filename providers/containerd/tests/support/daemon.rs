@@ -1,0 +1,280 @@
+//! A containerd of its own for a test: its own folders, socket, namespaces, bridge and addresses. All that it
+//! left on the machine goes with it.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test looks at its surroundings and waits for other programs"
+)]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::mount::{UnmountFlags, unmount};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+use tidegate_provider_containerd::{Config, Subnet};
+
+/// Longest that the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
+const PROGRAMS: [&str; 5] = ["containerd", "runc", "containerd-shim-runc-v2", "busybox", "ip"];
+
+/// A running containerd.
+pub struct Daemon {
+    folder: TempDir,
+    child: Option<Child>,
+    number: u32,
+}
+
+impl Daemon {
+    /// Starts one; none where a test cannot have one, which is then said by name.
+    pub fn start() -> Option<Self> {
+        if let Err(why) = possible() {
+            skip(&why);
+            return None;
+        }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Tests are processes of their own, or threads of one.
+        let number = (std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed)) % 32_768;
+        let folder = tempfile::Builder::new().prefix("tg").rand_bytes(5).tempdir_in("/tmp");
+        let mut daemon = Self { folder: folder.expect("a folder"), child: None, number };
+        fs::write(daemon.path("config.toml"), daemon.toml()).expect("a file");
+        daemon.launch();
+        Some(daemon)
+    }
+
+    /// Starts the daemon over what is there.
+    pub fn launch(&mut self) {
+        let log = fs::File::options().append(true).create(true).open(self.path("log"));
+        let log = log.expect("a file");
+        let child = Command::new("containerd")
+            .arg("-c")
+            .arg(self.path("config.toml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.expect("containerd was looked for before"));
+        let answers = || UnixStream::connect(self.socket()).is_ok();
+        assert!(within(PATIENCE, answers), "containerd does not answer: {}", self.log());
+    }
+
+    /// Kills the daemon; containers go on.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it was started here");
+            child.wait().expect("it was started here");
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.path("s")
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// Begins the names of all namespaces of this test.
+    pub fn prefix(&self) -> String {
+        format!("t{}-{}-", std::process::id(), self.number)
+    }
+
+    pub fn bridge(&self) -> String {
+        format!("tgt{}", self.number)
+    }
+
+    /// Settings for a backend on this daemon: nothing of it is shared with another test.
+    pub fn config(&self) -> Config {
+        let mut config = Config::new(self.path("state"));
+        config.socket = self.socket();
+        config.namespace_prefix = self.prefix();
+        config.run_dir = self.path("run");
+        config.bridge = self.bridge();
+        config.subnet = self.subnet();
+        config.collector = Some(env!("CARGO_BIN_EXE_containerd-log-collector").into());
+        // Rules of the machine's firewall are shared by all.
+        config.masquerade = false;
+        config.firewall = Some(false);
+        config.spare_networks = 1;
+        config.settings.backoff_first = Duration::from_millis(10);
+        config.settings.backoff_longest = Duration::from_millis(100);
+        config.settings.grace = Duration::from_secs(2);
+        config
+    }
+
+    fn subnet(&self) -> Subnet {
+        // 10.128.0.0/9 in pieces of 256 addresses.
+        let (high, low) = (128 + self.number / 256, self.number % 256);
+        format!("10.{high}.{low}.0/24").parse().expect("a good range")
+    }
+
+    fn toml(&self) -> String {
+        let (root, state, socket) = (self.path("root"), self.path("st"), self.socket());
+        format!(
+            "version = 2\nroot = {root:?}\nstate = {state:?}\n\
+             disabled_plugins = [\"io.containerd.grpc.v1.cri\", \"io.containerd.internal.v1.opt\", \
+             \"io.containerd.snapshotter.v1.aufs\", \"io.containerd.snapshotter.v1.btrfs\", \
+             \"io.containerd.snapshotter.v1.devmapper\", \"io.containerd.snapshotter.v1.zfs\"]\n\
+             [grpc]\naddress = {socket:?}\n"
+        )
+    }
+
+    /// Control groups of containers of this test.
+    fn cgroups(&self) -> Vec<PathBuf> {
+        let controllers = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let roots = controllers.map(|it| it.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+        let prefix = self.prefix();
+        let ours = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
+        roots
+            .flat_map(|root| fs::read_dir(root).into_iter().flatten().flatten().filter(ours))
+            .map(|entry| entry.path())
+            .collect()
+    }
+
+    /// Kills all processes of containers, frozen ones too, and the shims that look after them.
+    fn kill_containers(&self) {
+        for namespace in self.cgroups() {
+            for group in folders(&namespace) {
+                let _ = fs::write(group.join("freezer.state"), "THAWED");
+                let _ = fs::write(group.join("cgroup.freeze"), "0");
+                let pids = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+                pids.lines().filter_map(|pid| pid.parse().ok()).for_each(end);
+            }
+        }
+        let socket = self.socket().display().to_string();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let words: Vec<_> =
+                line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
+            let shim = words[0].ends_with("containerd-shim-runc-v2");
+            if shim && words.iter().any(|word| *word == socket) {
+                entry
+                    .file_name()
+                    .to_str()
+                    .and_then(|pid| pid.parse().ok())
+                    .into_iter()
+                    .for_each(end);
+            }
+        }
+    }
+
+    fn remove_sockets_of_shims(&self) {
+        let bundles = self.path("st/io.containerd.runtime.v2.task");
+        for bundle in folders(&bundles).iter().flat_map(|namespace| folders(namespace)) {
+            let address = fs::read_to_string(bundle.join("address")).unwrap_or_default();
+            if let Some(path) = address.trim().strip_prefix("unix://") {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    fn unmount_all(&self) {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let ours = self.folder.path().display().to_string();
+        let mut places: Vec<&str> =
+            mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+        places.retain(|place| place.starts_with(&ours));
+        for place in places.iter().rev() {
+            let _ = unmount(*place, UnmountFlags::DETACH);
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let last: Vec<&str> = log.lines().rev().take(40).collect();
+            last.iter().rev().for_each(|line| eprintln!("containerd: {line}"));
+        }
+        self.kill();
+        self.kill_containers();
+        self.remove_sockets_of_shims();
+        within(Duration::from_secs(5), || {
+            self.kill_containers();
+            let groups = self.cgroups();
+            for namespace in &groups {
+                for group in folders(namespace) {
+                    let _ = fs::remove_dir(group);
+                }
+                let _ = fs::remove_dir(namespace);
+            }
+            groups.is_empty()
+        });
+        self.unmount_all();
+        let runc = folders(Path::new("/run/containerd/runc"));
+        let prefix = self.prefix();
+        let ours = |path: &&PathBuf| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+        };
+        for state in runc.iter().filter(ours) {
+            let _ = fs::remove_dir_all(state);
+        }
+        let bridge = self.bridge();
+        let _ = Command::new("ip").args(["link", "delete", &bridge]).stderr(Stdio::null()).status();
+    }
+}
+
+/// What is missing for a containerd of our own, with the command that mends it.
+fn possible() -> Result<(), String> {
+    if !geteuid().is_root() {
+        return Err("must run as root".to_owned());
+    }
+    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+    for program in PROGRAMS {
+        if !path.split(':').any(|folder| Path::new(folder).join(program).exists()) {
+            return Err(format!("{program} is not installed (make deps-test)"));
+        }
+    }
+    if !PLUGINS.iter().any(|folder| Path::new(folder).join("bridge").exists()) {
+        return Err("CNI plugins are not installed (make deps-test)".to_owned());
+    }
+    let kinds = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if !kinds.contains("overlay") {
+        return Err("the kernel has no overlayfs (modprobe overlay)".to_owned());
+    }
+    Ok(())
+}
+
+fn skip(why: &str) {
+    let line = format!("containerd backend: {why}\n");
+    if let Ok(path) = std::env::var("TIDEGATE_TEST_SKIPS") {
+        let file = fs::File::options().append(true).create(true).open(path);
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    }
+    eprint!("skipped: {line}");
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+fn end(pid: i32) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Looks until `done`, for so long.
+pub fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+    let begun = std::time::Instant::now();
+    while !done() {
+        if begun.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}

@@ -34,10 +34,10 @@ pub fn ask(look: &Look<'_>, function: &mut Function, ask: Ask) -> Decision {
 fn operator(look: &Look<'_>, function: &mut Function, asked: Replicas) -> Decision {
     let given = if asked.is_zero() { asked } else { function.policy.bounds.clamp(asked) };
     function.idle.touch(look.now);
-    function.community.raised = false;
+    function.raised = false;
     if given.is_zero() {
         function.idle.zero_since.get_or_insert(look.now);
-        function.idle.by_hand = true;
+        function.by_hand = true;
     }
     let reason = Reason::Operator { asked, given };
     change(look, function, given, reason)
@@ -50,7 +50,7 @@ fn firing(look: &Look<'_>, function: &mut Function) -> Decision {
         return look.soon(Action::Stay(Hold::NoStep));
     }
     // What an alert raised an alert takes back.
-    function.community.raised = false;
+    function.raised = false;
     change(look, function, look.seen.desired.plus(step).min(max), Reason::AlertFiring)
 }
 
@@ -61,7 +61,7 @@ fn resolved(look: &Look<'_>, function: &mut Function) -> Decision {
     }
     let bounds = function.policy.bounds;
     if function.is_community() {
-        function.community.raised = false;
+        function.raised = false;
         return change(look, function, bounds.min(), Reason::AlertResolved);
     }
     let wanted = Wanted::of(look.config, function, &Sight::of(look));

@@ -82,8 +82,8 @@ impl Autoscaler {
         Some(Memory {
             quiet_millis: millis(quiet),
             zero_millis: zero.map(millis),
-            raised: function.community.raised,
-            by_hand: idle.by_hand,
+            raised: function.raised,
+            by_hand: function.by_hand,
             habits: function.habits.as_ref().map(Habits::record).map(Box::new),
             last: last_decision(now, function).map(Box::new),
         })

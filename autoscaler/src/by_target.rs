@@ -138,7 +138,7 @@ const UP_EVERY: Duration = Duration::from_secs(10);
 
 /// Whether a step is due. At moments that no load shifts, so that more of it never comes later.
 fn is_due(look: &Look<'_>, function: &Function, every: Duration) -> bool {
-    let step = |at: Moment| at.since_start().as_millis() / every.as_millis();
+    let step = |at: Moment| at.since_start().as_secs() / every.as_secs();
     function.last.is_none_or(|last| step(last.at()) != step(look.now))
 }
 
@@ -156,7 +156,7 @@ pub fn burst(look: &Look<'_>, function: &mut Function) -> Option<Action> {
     }
     let action = raise(look, function, to, Reason::Burst { demand, wanted });
     if matches!(action, Action::Scale { .. }) {
-        function.community.raised = true;
+        function.raised = true;
     }
     Some(action)
 }
@@ -179,7 +179,9 @@ fn asked_at_once(look: &Look<'_>, function: &Function) -> Option<Replicas> {
     let whole = replicas_for(load, target, Decimal::whole(1));
     let mut asked = whole.max(replicas_for(load.percent(FAST_SHARE), target, proportion));
     asked = asked.max(by_limit.unwrap_or(Replicas::ZERO));
-    let known = look.load.and_then(|load| Some((load, function.expected(look.now, load)?)));
+    let surges = asked > look.seen.desired || function.flow.surges();
+    let load = look.load.filter(|load| surges || load.waiting > 0);
+    let known = load.and_then(|load| Some((load, function.expected(look.now, load)?)));
     if let Some((load, expected)) = known {
         let of = |calls: f64| replicas_for(load_of(calls), target, proportion);
         if let Some(most) = expected.most.filter(|_| load.waiting > 0) {
@@ -187,7 +189,7 @@ fn asked_at_once(look: &Look<'_>, function: &Function) -> Option<Replicas> {
             let full = replicas_for(Fraction::whole(load.in_flight), target, Decimal::whole(1));
             asked = asked.min(full.max(of(most + backlog)));
         }
-        if asked > look.seen.desired || function.flow.surges() {
+        if surges {
             asked = asked.max(of(expected.least));
         }
     }

@@ -40,7 +40,7 @@ fn busy(look: &Look<'_>, function: &mut Function, factor: u32, reason: Reason) -
     let action = raise(look, function, to, reason);
     if matches!(action, Action::Scale { .. }) {
         function.community.stepped = Stamp::at(look.now);
-        function.community.raised = true;
+        function.raised = true;
     }
     action
 }
@@ -49,8 +49,8 @@ fn busy(look: &Look<'_>, function: &mut Function, factor: u32, reason: Reason) -
 fn calm(look: &Look<'_>, function: &mut Function) -> Action {
     let desired = look.seen.desired;
     let min = function.policy.bounds.min();
-    if !function.community.raised || desired == min {
-        function.community.raised = false;
+    if !function.raised || desired == min {
+        function.raised = false;
         return Action::Stay(Hold::AtTarget);
     }
     // After a restart, a new revision or a gap nothing is known of what was before.

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub stable: Span,
     pub fast: Span,
     pub busy: Span,
+    /// The stable window where only the rate of calls is of interest.
+    pub rate: Span,
     /// What all functions share about idleness: learnt, not set.
     pub common: Common,
 }
@@ -48,6 +50,7 @@ impl Settings {
             stable: Span::new(config.stable_window),
             fast: Span::new(config.fast_window.min(config.stable_window)),
             busy: Span::new(BUSY_SPAN),
+            rate: Span::coarse(config.stable_window),
             common: Common::new(price(&config)),
             config,
         }

@@ -53,6 +53,7 @@ pub fn decide(look: &Look<'_>, function: &mut Function) -> Decision {
         return zero::at_zero(look, function);
     }
     function.idle.runs();
+    function.by_hand = false;
     let idleness = zero::idleness(look.config, function, look.now, look.load);
     if let Idleness::Idle { since } = idleness
         && !look.config.dry_run_idle
@@ -139,14 +140,14 @@ fn next_look(
 ) -> Option<Moment> {
     let deadline = idleness.deadline();
     let next = if is_active(look, function, action) {
-        function.dozes_until(None);
+        function.dozes = false;
         let shows = function.flow.shows_at().filter(|at| *at > look.now);
         shows.into_iter().chain([look.now + TICK]).min()
     } else {
         let empty = function.empties(look.config).filter(|at| look.now < *at);
-        match empty {
-            Some(_) => function.dozes_until(empty),
-            None => function.rest(),
+        function.dozes = empty.is_some();
+        if empty.is_none() {
+            function.rest();
         }
         empty
     };

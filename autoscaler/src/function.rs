@@ -1,5 +1,6 @@
 //! What the autoscaler keeps of one function; small, and smaller while it rests.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use tidegate_core::{Bounds, Load, LoadType, Moment, Observation, Policy, Replicas, Target};
@@ -14,6 +15,7 @@ use crate::kept::{Community, Idle, Last, Pending};
 use crate::measured::{CustomRule, Measure, Measures, Source};
 use crate::memory::LastDecision;
 use crate::rule::BUSY_SPAN;
+use crate::rules::Rule;
 use crate::stamp::Stamp;
 use crate::window::{Counted, Fraction, Reading, Span, Window};
 use crate::wishes::Wishes;
@@ -25,15 +27,14 @@ const GAP: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Function {
     pub policy: Policy,
-    revision: Option<u64>,
+    /// One more than the revision; nothing before the first look.
+    revision: Option<NonZeroU64>,
     stable: Window,
     fast: Window,
     /// Since when load was seen without a gap.
     watched: Stamp,
     /// When a look last saw that calls had begun or ended since the one before.
     stirred: Stamp,
-    /// Until when no look is needed: silence until then is no gap.
-    dozes_until: Stamp,
     pub wishes: Wishes,
     pub flow: Flow,
     pub idle: Idle,
@@ -51,6 +52,12 @@ pub struct Function {
     pub measures: Option<Box<Measures>>,
     /// The labels' first count was not there yet.
     pub initial_due: bool,
+    /// No look is needed until its fast window is empty, unless a call comes: that silence is no gap.
+    pub dozes: bool,
+    /// It was sent to zero by hand.
+    pub by_hand: bool,
+    /// The rule for functions without a target has raised the count.
+    pub raised: bool,
     pub history: History,
     /// What an earlier run last decided, and when that was restored.
     pub earlier: Option<Box<(Moment, LastDecision)>>,
@@ -77,18 +84,20 @@ impl Function {
             fast: Window::default(),
             watched: Stamp::NONE,
             stirred: Stamp::NONE,
-            dozes_until: Stamp::NONE,
             wishes: Wishes::default(),
             flow: Flow::default(),
             idle: Idle::new(now, &memory),
             own_min: None,
             habits: memory.habits.as_deref().and_then(Habits::from_record),
             pending_since: Pending::default(),
-            community: Community { raised: memory.raised, ..Community::default() },
+            community: Community::default(),
             last: None,
             hold: None,
             measures,
             initial_due,
+            dozes: false,
+            by_hand: memory.by_hand,
+            raised: memory.raised,
             history: History::default(),
             earlier: memory.last.map(|last| Box::new((now, *last))),
         }
@@ -106,7 +115,8 @@ impl Function {
 
     /// Takes in what was seen. `load` is left out when it is missing, or older than what is known.
     pub fn see(&mut self, config: &Settings, now: Moment, seen: &Observation, load: Option<&Load>) {
-        if self.revision.replace(seen.revision).is_some_and(|known| known != seen.revision) {
+        let revision = NonZeroU64::new(seen.revision.wrapping_add(1)).unwrap_or(NonZeroU64::MAX);
+        if self.revision.replace(revision).is_some_and(|known| known != revision) {
             self.renew(now);
         }
         self.pending_since.see(now, seen);
@@ -144,8 +154,24 @@ impl Function {
 
     /// Calls a second, of any function; nothing is known to be none.
     pub fn call_rate(&self, config: &Settings) -> f64 {
-        let span = if self.is_community() { config.busy } else { config.stable };
-        self.stable.rate(span).unwrap_or(Fraction::ZERO).as_f64()
+        self.stable.rate(self.span(config)).unwrap_or(Fraction::ZERO).as_f64()
+    }
+
+    /// What the longer of its windows looks back over.
+    fn span(&self, config: &Settings) -> Span {
+        if self.is_community() {
+            config.busy
+        } else if self.has_averages() {
+            config.stable
+        } else {
+            config.rate
+        }
+    }
+
+    /// Whether a rule asks for the averages of its load.
+    fn has_averages(&self) -> bool {
+        let load = Rule::of(&self.policy.target).map(|rule| rule.load);
+        matches!(load, Some(LoadType::Rps | LoadType::Capacity))
     }
 
     /// Calls a second, for the rule without a target; nothing is known to be none.
@@ -166,11 +192,6 @@ impl Function {
         let before = self.last.and_then(|last| last.load).unwrap_or_default();
         load.started.saturating_sub(before.started) > 1
             || load.completed.saturating_sub(before.completed) > 1
-    }
-
-    /// No look is needed until then, unless a call comes: that silence is no gap.
-    pub fn dozes_until(&mut self, at: Option<Moment>) {
-        self.dozes_until = at.map_or(Stamp::NONE, Stamp::at);
     }
 
     /// For how long load was seen without a gap.
@@ -222,14 +243,15 @@ impl Function {
         self.policy.bounds = Bounds::new(raised, max).unwrap_or(self.policy.bounds);
         self.own_min = (!least.is_zero()).then_some(own);
         // The rule without a target brings down what a schedule no longer asks for.
-        self.community.raised |= raised < min;
+        self.raised |= raised < min;
     }
 
     /// Forgets the memory of load, which a resting function does not need.
     pub fn rest(&mut self) {
         self.forget_load();
         self.wishes.clear();
-        (self.stirred, self.dozes_until) = (Stamp::NONE, Stamp::NONE);
+        self.stirred = Stamp::NONE;
+        self.dozes = false;
     }
 
     /// Bytes this function takes, on the heap too.
@@ -300,8 +322,8 @@ impl Function {
 
     fn record(&mut self, config: &Settings, now: Moment, load: &Load) {
         let known = self.last.and_then(|last| Some((last.known_at.get()?, last.load?)));
-        let dozes = self.dozes_until.get().unwrap_or_default();
-        let gap = known.is_some_and(|(at, _)| now.since(at.max(dozes)) > GAP);
+        let dozes_until = self.empties(config).filter(|_| self.dozes).unwrap_or_default();
+        let gap = known.is_some_and(|(at, _)| now.since(at.max(dozes_until)) > GAP);
         let anew = gap || known.is_some_and(|(_, before)| began_anew(load, &before));
         if anew {
             self.forget_load();
@@ -321,10 +343,8 @@ impl Function {
             self.flow.wait(now.since(at), &before, load);
         }
         let reading = Reading::new(now, &self.flow.in_service(load), counted);
-        if counted == Counted::Begun {
-            self.stable.record(reading, config.busy);
-        } else {
-            self.stable.record(reading, config.stable);
+        self.stable.record(reading, self.span(config));
+        if self.has_averages() {
             self.fast.record(reading, config.fast);
         }
     }

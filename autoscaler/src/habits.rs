@@ -125,7 +125,7 @@ pub fn before_a_call(look: &Look<'_>, function: &Function) -> Decision {
     let stay = Action::Stay(Hold::AtZero);
     let never = Decision { action: stay.clone(), look_again: None };
     // A zero made by hand stays until a call comes, and calls that still end do not begin a silence.
-    if function.idle.by_hand || look.load.is_none() || look.demand() > 0 {
+    if function.by_hand || look.load.is_none() || look.demand() > 0 {
         return never;
     }
     if !function.policy.zero.is_some_and(|zero| zero.prewarm) {

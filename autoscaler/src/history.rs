@@ -1,6 +1,5 @@
 //! The last decisions of one function, packed small: a hundred thousand functions each keep theirs.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ pub struct Names(Vec<Arc<str>>);
 /// The last decisions, oldest first. Empty it takes no memory.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    records: VecDeque<Packed>,
+    records: Vec<Packed>,
 }
 
 /// A decision of the past.
@@ -74,12 +73,12 @@ impl Names {
 impl History {
     pub fn note(&mut self, record: &Record, names: &mut Names) {
         if self.records.len() == MOST {
-            self.records.pop_front();
+            self.records.remove(0);
         }
         if self.records.len() == self.records.capacity() {
             self.records.reserve_exact(GROWTH.min(MOST - self.records.len()));
         }
-        self.records.push_back(Packed::new(record, names));
+        self.records.push(Packed::new(record, names));
     }
 
     pub fn iter(&self, names: &Names) -> impl Iterator<Item = Record> {
@@ -87,7 +86,7 @@ impl History {
     }
 
     pub fn last(&self, names: &Names) -> Option<Record> {
-        self.records.back().map(|packed| packed.unpack(names))
+        self.records.last().map(|packed| packed.unpack(names))
     }
 
     /// Bytes on the heap.

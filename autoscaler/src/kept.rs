@@ -18,8 +18,6 @@ pub struct Idle {
     pub zero_since: Stamp,
     /// Time at zero that an earlier run has seen.
     zero_before_millis: u64,
-    /// Whether it was sent there by hand.
-    pub by_hand: bool,
 }
 
 /// Since when replicas are on their way and none became ready.
@@ -32,8 +30,6 @@ pub struct Pending {
 /// What the rule for functions without a target needs.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct Community {
-    /// The rule has raised the count.
-    pub raised: bool,
     /// When the rate was last above five.
     pub busy: Stamp,
     /// When the count last took a step.
@@ -64,7 +60,6 @@ impl Idle {
             quiet_before_millis: memory.quiet_millis,
             zero_since: memory.zero_millis.map_or(Stamp::NONE, |_| Stamp::at(now)),
             zero_before_millis: memory.zero_millis.unwrap_or(0),
-            by_hand: memory.by_hand,
         }
     }
 
@@ -91,7 +86,6 @@ impl Idle {
     /// It is not at zero.
     pub fn runs(&mut self) {
         (self.zero_since, self.zero_before_millis) = (Stamp::NONE, 0);
-        self.by_hand = false;
     }
 }
 

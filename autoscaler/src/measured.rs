@@ -5,7 +5,6 @@
 //!            └─► trouble: an error, too old, or nothing yet ──► no answer, which holds the count
 //! ```
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tidegate_core::{Decimal, LoadType, Moment, Policy, Target};
 use crate::decision::seconds;
 use crate::experience::Experience;
 use crate::history::Names;
+use crate::stamp::Stamp;
 use crate::window::Fraction;
 
 /// Where a value beside the gateway's own load comes from.
@@ -76,18 +76,19 @@ pub struct Measure {
     pub source: Source,
     pub target: Decimal,
     pub proportion: Decimal,
-    min_interval: Duration,
+    /// Nanoseconds, of which 584 years are as good as never.
+    min_interval: u64,
     /// The good ones of the last while, the newest last.
-    samples: VecDeque<Sample>,
+    samples: Vec<Sample>,
     /// Since when there was a good one without a gap.
-    since: Option<Moment>,
+    since: Stamp,
     /// What went wrong after the last good one.
     failed: Option<Arc<str>>,
 }
 
 #[derive(Copy, Clone, Debug)]
 struct Sample {
-    at: Moment,
+    at: Stamp,
     value: f64,
 }
 
@@ -150,6 +151,16 @@ impl fmt::Display for Trouble {
             Self::Old { age } => write!(f, "was last measured {} ago", seconds(*age)),
             Self::Failed { why } => write!(f, "could not be measured: {why}"),
         }
+    }
+}
+
+impl Sample {
+    fn at(&self) -> Moment {
+        self.at.get().unwrap_or_default()
+    }
+
+    fn since(&self, earlier: &Self) -> Duration {
+        self.at().since(earlier.at())
     }
 }
 
@@ -230,7 +241,8 @@ impl Measure {
     }
 
     fn new(source: Source, target: Decimal, proportion: Decimal, min_interval: Duration) -> Self {
-        let (samples, since, failed) = (VecDeque::new(), None, None);
+        let (samples, since, failed) = (Vec::new(), Stamp::NONE, None);
+        let min_interval = u64::try_from(min_interval.as_nanos()).unwrap_or(u64::MAX);
         Self { source, target, proportion, min_interval, samples, since, failed }
     }
 
@@ -239,21 +251,25 @@ impl Measure {
         Self { source, target, proportion, min_interval, ..past }
     }
 
+    fn min_interval(&self) -> Duration {
+        Duration::from_nanos(self.min_interval)
+    }
+
     fn is(&self, rule: &CustomRule) -> bool {
         matches!(&self.source, Source::Rule(name) if *name == rule.name)
             && (self.target, self.proportion) == (rule.target, rule.proportion)
-            && self.min_interval == rule.min_interval
+            && u128::from(self.min_interval) == rule.min_interval.as_nanos()
     }
 
     fn forget(&mut self) {
-        (self.since, self.failed) = (None, None);
+        (self.since, self.failed) = (Stamp::NONE, None);
         self.samples.clear();
     }
 
     /// Takes in a value, or why there is none. What comes too early or late counts for nothing.
     pub fn take(&mut self, now: Moment, window: Duration, value: Result<f64, String>) {
-        let newest = self.samples.back().map(|sample| sample.at);
-        let due = |at: Moment| now >= at && now.since(at) >= self.min_interval * 9 / 10;
+        let newest = self.samples.last().map(Sample::at);
+        let due = |at: Moment| now >= at && now.since(at) >= self.min_interval() * 9 / 10;
         if newest.is_some_and(|at| !due(at)) {
             return;
         }
@@ -263,7 +279,7 @@ impl Measure {
                     self.forget();
                 }
                 self.since.get_or_insert(now);
-                self.keep(Sample { at: now, value: value.min(LARGEST) }, window);
+                self.keep(Sample { at: Stamp::at(now), value: value.min(LARGEST) }, window);
             }
             Ok(value) => self.fail(&format!("{value} is no amount")),
             Err(why) => self.fail(&why),
@@ -271,7 +287,7 @@ impl Measure {
     }
 
     fn fail(&mut self, why: &str) {
-        self.since = None;
+        self.since = Stamp::NONE;
         let why: String = why.chars().take(LONGEST_WHY).collect();
         self.failed = Some(why.into());
     }
@@ -279,16 +295,16 @@ impl Measure {
     fn keep(&mut self, sample: Sample, window: Duration) {
         let part = window / MOST_SAMPLES;
         let len = self.samples.len();
-        let moves = len >= 2 && self.samples[len - 1].at.since(self.samples[len - 2].at) < part;
+        let moves = len >= 2 && self.samples[len - 1].since(&self.samples[len - 2]) < part;
         if moves {
             self.samples[len - 1] = sample;
         } else {
-            self.samples.push_back(sample);
+            self.samples.push(sample);
         }
-        while self.samples.front().is_some_and(|old| sample.at.since(old.at) >= window)
+        while self.samples.first().is_some_and(|old| sample.since(old) >= window)
             && self.samples.len() > 2
         {
-            self.samples.pop_front();
+            self.samples.remove(0);
         }
     }
 
@@ -297,20 +313,20 @@ impl Measure {
         if let Some(why) = &self.failed {
             return Some(Trouble::Failed { why: Arc::clone(why) });
         }
-        let Some(newest) = self.samples.back() else { return Some(Trouble::NotYet) };
-        let age = now.since(newest.at);
-        let old = age > 3 * self.min_interval.max(INTERVAL);
+        let Some(newest) = self.samples.last() else { return Some(Trouble::NotYet) };
+        let age = now.since(newest.at());
+        let old = age > 3 * self.min_interval().max(INTERVAL);
         old.then_some(Trouble::Old { age })
     }
 
     /// For how long it was known without a gap.
     pub fn known_for(&self, now: Moment) -> Duration {
-        self.since.map_or(Duration::ZERO, |since| now.since(since))
+        self.since.get().map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// The newest value and its age.
     pub fn newest(&self, now: Moment) -> Option<(f64, Duration)> {
-        self.samples.back().map(|sample| (sample.value, now.since(sample.at)))
+        self.samples.last().map(|sample| (sample.value, now.since(sample.at())))
     }
 
     /// The value before the newest.
@@ -320,8 +336,8 @@ impl Measure {
 
     /// The mean of the samples of the last `window` before the newest.
     pub fn mean(&self, window: Duration) -> Option<Fraction> {
-        let newest = self.samples.back()?.at;
-        let lately = self.samples.iter().filter(|sample| newest.since(sample.at) < window);
+        let newest = self.samples.last()?;
+        let lately = self.samples.iter().filter(|sample| newest.since(sample) < window);
         let (of, number) = lately
             .fold((0, 0), |(sum, number), sample| (sum + millionths(sample.value), number + 1));
         Some(Fraction { of, over: 1_000_000 * number })

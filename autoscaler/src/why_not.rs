@@ -278,7 +278,7 @@ impl Asked<'_> {
     /// A function without a target: who brought the count up takes it back.
     fn raised(&self, lines: &mut Vec<String>) {
         let community = &self.function.community;
-        if !community.raised {
+        if !self.function.raised {
             lines.push(
                 "there is no target, and the count was asked for by an operator or an alert: it stays until they ask again"
                     .to_owned(),

@@ -66,6 +66,8 @@ struct Ends {
 
 /// Parts that a span is read in. A longer span is read less often, so that each takes as much memory.
 const PARTS: u32 = 16;
+/// Parts of a coarse one.
+const COARSE: u32 = 4;
 /// The shortest part.
 const CLOSEST: Duration = Duration::from_millis(900);
 /// An hour.
@@ -74,11 +76,20 @@ const LONGEST_MICROS: u32 = 3_600_000_000;
 impl Span {
     /// A span of at most an hour; the wrapping clock of the readings goes round in 71 minutes.
     pub fn new(span: Duration) -> Self {
+        Self::in_parts(span, PARTS)
+    }
+
+    /// The same in few parts, for what need not be known sharply.
+    pub fn coarse(span: Duration) -> Self {
+        Self::in_parts(span, COARSE)
+    }
+
+    fn in_parts(span: Duration, most: u32) -> Self {
         let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
-        let parts = (span.as_millis() / CLOSEST.as_millis()).min(u128::from(PARTS));
+        let parts = (span.as_millis() / CLOSEST.as_millis()).min(u128::from(most));
         Self {
             micros: micros(span).clamp(1, LONGEST_MICROS),
-            part: micros((span / PARTS).max(CLOSEST)),
+            part: micros((span / most).max(CLOSEST)),
             room: parts as usize + 2,
         }
     }

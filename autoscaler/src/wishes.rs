@@ -83,13 +83,17 @@ impl<const ROOM: usize> Maximum<ROOM> {
     const PARTS: u32 = ROOM as u32 - 1;
 
     fn part(now: Moment, span: Duration) -> u32 {
-        let part = span.as_millis().div_ceil(u128::from(Self::PARTS)).max(1);
-        u32::try_from(now.since_start().as_millis() / part).unwrap_or(u32::MAX)
+        let part = millis(span).div_ceil(u64::from(Self::PARTS)).max(1);
+        u32::try_from(millis(now.since_start()) / part).unwrap_or(u32::MAX)
     }
 
     fn place(part: u32) -> usize {
         part as usize % ROOM
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1000).saturating_add(u64::from(span.subsec_millis()))
 }
 
 #[cfg(test)]

@@ -22,12 +22,12 @@ use crate::stamp::Stamp;
 /// A schedule asks for more than there is. A zero made by hand stays all the same.
 pub fn scheduled(look: &Look<'_>, function: &mut Function) -> Option<Decision> {
     let least = function.own_min.map(|_| function.policy.bounds.min())?;
-    let by_hand = look.seen.desired.is_zero() && function.idle.by_hand;
+    let by_hand = look.seen.desired.is_zero() && function.by_hand;
     if look.seen.desired >= least || by_hand {
         return None;
     }
     // When the schedule is over the rule without a target brings the minimum back.
-    function.community.raised = true;
+    function.raised = true;
     Some(look.soon(scale(least, Reason::Scheduled { least })))
 }
 
@@ -60,7 +60,7 @@ pub fn wake(look: &Look<'_>, function: &mut Function, waiting: u64) -> Decision 
     let to = asked_by_calls(function, look.seen.replica_limit, 0, waiting).unwrap_or(bounds.min());
     let to = bounds.clamp(function.activated(to));
     function.idle.touch(look.now);
-    function.community.raised = to > bounds.min();
+    function.raised = to > bounds.min();
     let hold = function.hold(look.config);
     function.wishes.note(look.now, to, hold);
     look.soon(scale(to, Reason::Woken { waiting }))
@@ -71,7 +71,7 @@ pub fn go(look: &Look<'_>, function: &mut Function, since: Duration) -> Action {
     let warm = warm(look.config, function);
     let depth = if warm.is_zero() { Depth::Removed } else { Depth::Frozen };
     function.idle.zero_since = Stamp::at(look.now);
-    function.community.raised = false;
+    function.raised = false;
     Action::Scale { to: Replicas::ZERO, depth, reason: Reason::Idle { since } }
 }
 

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use support::{Scenario, secs};
-use tidegate_autoscaler::{Action, Ask, Config, Depth, Hold, Reason};
+use tidegate_autoscaler::{Action, Ask, Config, Depth, Hold, Reason, Source};
 use tidegate_core::Replicas;
 
 const CAPACITY_5: [(&str, &str); 4] =
@@ -371,6 +371,12 @@ fn a_function_with_full_windows_takes_little() {
         function.holds(2 + round % 3, secs(3));
     }
     assert!(function.autoscaler.bytes() <= 1200, "{}", function.autoscaler.bytes());
+    // With a value that is measured elsewhere as well.
+    let mut busy = Scenario::with(&[("type", "cpu"), ("target", "1000")]);
+    for _ in 0..40 {
+        busy.measures(&Source::Cpu, 700.0).serves(3.0, secs(5));
+    }
+    assert!(busy.autoscaler.bytes() <= 1024, "{}", busy.autoscaler.bytes());
     let mut quiet = Scenario::with(&IDLES);
     quiet.serves(0.0, secs(5));
     assert!(quiet.autoscaler.bytes() <= 700, "{}", quiet.autoscaler.bytes());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_autoscaler::{Action, Autoscaler, Decision, Depth};
-use tidegate_core::{FunctionId, Moment, Observation, Policy, Replicas};
+use tidegate_core::{FunctionId, Moment, Observation, Policy, Replicas, ZeroRule};
 
 use crate::trace::Traced;
 
@@ -18,6 +18,11 @@ pub trait Scaler {
     /// The longest time between two looks at a function with calls open; none when `look_again` alone says it.
     fn tick(&self) -> Option<Duration> {
         None
+    }
+
+    /// Whether what one function does changes what is decided on another.
+    fn mixes(&self) -> bool {
+        false
     }
 
     /// Whether a scaled-down function's calls are finished before its replicas end.
@@ -75,6 +80,8 @@ impl From<Decision> for Verdict {
 #[derive(Debug)]
 pub struct Tidegate {
     autoscaler: Autoscaler,
+    /// Some function's way to zero is learnt, from what all of them do.
+    learns: bool,
 }
 
 /// How often the gateway's scale loop looks at an active function.
@@ -83,7 +90,7 @@ const TICK: Duration = Duration::from_secs(1);
 impl Tidegate {
     /// With these settings.
     pub fn new(config: tidegate_autoscaler::Config) -> Self {
-        Self { autoscaler: Autoscaler::new(config) }
+        Self { autoscaler: Autoscaler::new(config), learns: false }
     }
 
     /// The function's state, for those who want to know more.
@@ -93,6 +100,7 @@ impl Tidegate {
 
     /// The same, by name.
     pub fn insert_named(&mut self, now: Moment, function: FunctionId, policy: Policy) {
+        self.learns |= policy.zero.is_some_and(|zero| zero.rule != ZeroRule::Fixed);
         self.autoscaler.insert(now, function, policy, None);
     }
 }
@@ -108,5 +116,9 @@ impl Scaler for Tidegate {
 
     fn tick(&self) -> Option<Duration> {
         Some(TICK)
+    }
+
+    fn mixes(&self) -> bool {
+        self.learns
     }
 }

@@ -5,6 +5,7 @@ mod support;
 use proptest::prelude::*;
 use support::policy;
 use tidegate_simulator::generate::generate;
+use tidegate_simulator::record::Recorder;
 use tidegate_simulator::report::{PolicyReport, Report, html};
 use tidegate_simulator::{Options, run};
 
@@ -22,6 +23,24 @@ fn simulate(
 
 fn json(report: &PolicyReport) -> String {
     serde_json::to_string(report).expect("plain figures")
+}
+
+/// Functions that share nothing turn one after the other, recorded ones a minute each.
+#[test]
+fn whether_functions_turn_together_changes_nothing() {
+    let trace = generate("azure?functions=25&duration=4h&calls=5000").expect("a good generator");
+    let fixed = [("type", "capacity"), ("target", "2"), ("zero", "true")];
+    let learns = [&fixed[..], &[("com.tidegate.scale.zero-policy", "adaptive")]].concat();
+    for (scaler, labels) in
+        SCALERS.map(|scaler| (scaler, &fixed[..])).into_iter().chain([("tidegate", &learns[..])])
+    {
+        let contender = policy(scaler, labels, None);
+        let options = Options::default();
+        let recorder = Recorder::new(Box::new(std::io::sink()), &contender.settings(&options));
+        let alone = run(&trace, &contender, &options, None).report;
+        let together = run(&trace, &contender, &options, Some(recorder)).report;
+        assert_eq!(json(&alone), json(&together), "{scaler} {labels:?}");
+    }
 }
 
 const SCALERS: [&str; 7] =

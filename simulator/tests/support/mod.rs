@@ -12,10 +12,12 @@ use tidegate_simulator::report::PolicyReport;
 use tidegate_simulator::trace::{Call, Calls, Trace, Traced};
 use tidegate_simulator::{Contender, Options, PolicyFile, run};
 
-/// A policy of these labels, the family's name left out.
+/// A policy of these labels; the family's name may be left out where it is OpenFaaS's.
 pub fn policy(scaler: &str, labels: &[(&str, &str)], max_inflight: Option<u32>) -> Contender {
-    let label =
-        |(name, value): &(&str, &str)| (format!("com.openfaas.scale.{name}"), (*value).to_owned());
+    let label = |(name, value): &(&str, &str)| {
+        let family = if name.starts_with("com.") { "" } else { "com.openfaas.scale." };
+        (format!("{family}{name}"), (*value).to_owned())
+    };
     let labels: BTreeMap<String, String> = labels.iter().map(label).collect();
     let mut file = PolicyFile::of_scaler(scaler);
     file.max_inflight = max_inflight;

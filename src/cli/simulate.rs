@@ -54,7 +54,12 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     max_inflight: Option<u32>,
     /// How replicas start: cold, warm, ready, call (spans), fail (share), memory (size)
-    #[arg(long, value_name = "cold=800ms,warm=10ms,…", default_value = "")]
+    #[arg(
+        long,
+        value_name = "cold=800ms,warm=10ms,…",
+        default_value = "",
+        hide_default_value = true
+    )]
     provider_model: ProviderModel,
     /// Calls that may wait, for each function
     #[arg(long, value_name = "N", default_value_t = 20_000)]

@@ -62,6 +62,11 @@ impl Plan {
         &self.spans[..self.len]
     }
 
+    /// Until which age it is warm from the begin of a silence on.
+    fn warm_first(&self) -> Duration {
+        self.spans[0].to
+    }
+
     /// The span that `age` lies in.
     pub fn warm_at(&self, age: Duration) -> Option<Span> {
         self.spans().iter().copied().find(|span| span.from <= age && age < span.to)
@@ -119,16 +124,21 @@ pub fn plan(
     terms: Terms,
     price: f64,
 ) -> Plan {
-    if let Some(plan) = by_beat(tuning, learnt, terms, price) {
+    let beat = by_beat(tuning, learnt, terms, price);
+    if terms.prewarm
+        && let Some(plan) = beat
+    {
         return plan;
     }
     let shares = shares(tuning, learnt, population);
     let price = price * discount(tuning, &shares);
     if terms.prewarm {
-        by_hazard(tuning, &shares, terms.least, price)
-    } else {
-        by_deadline(tuning, &shares, terms.least, price)
+        return by_hazard(tuning, &shares, terms.least, price);
     }
+    // A beat leaves out a quarter of the silences. Nobody warms the function again for those, so it lets
+    // nothing go sooner than how long silences last does.
+    let by_deadline = by_deadline(tuning, &shares, terms.least, price);
+    beat.filter(|beat| beat.warm_first() > by_deadline.warm_first()).unwrap_or(by_deadline)
 }
 
 /// What a function pays of the price: less where calls are rare, or those functions would all be cold.

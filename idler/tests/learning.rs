@@ -183,6 +183,15 @@ fn a_beat_that_is_left_out_once_is_met_at_the_next() {
 }
 
 #[test]
+fn a_beat_that_is_often_late_lets_nothing_go_sooner() {
+    // A device that reports every ten minutes, one time of six a third later.
+    let silences = [600, 590, 610, 605, 595, 800].map(secs).repeat(20);
+    let (common, habits) = learnt(ZeroRule::Adaptive, &silences, Price::DEFAULT);
+    let plan = common.plan(&habits, Terms { least: secs(60), prewarm: false });
+    assert!(plan.warm_at(secs(800)).is_some(), "{:?}", plan.spans());
+}
+
+#[test]
 fn what_is_old_is_forgotten() {
     for (old, new) in [(100, 2000), (300, 4000), (5000, 40_000)] {
         let (mut common, mut habits) = learnt(ZeroRule::Adaptive, &[secs(old); 600], 1.0 / 2400.0);

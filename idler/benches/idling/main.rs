@@ -1,13 +1,16 @@
 //! Idle policies on the frozen suite: `cargo bench -p tidegate-idler [-- SEED…]`.
 //!
 //! Prints a Pareto curve for each policy (cold starts against idle time), then how many cold starts the
-//! adaptive policy avoids where it spends as much idle time as another. Tuned on seed 1; reports 2, 3 and 4.
+//! adaptive policy avoids where it spends as much idle time as another: with pre-warming, and without it beside
+//! what is possible. Tuned on seed 1; reports 2, 3 and 4.
 
+mod bounds;
 mod curve;
 mod policies;
 mod random;
 mod suite;
 
+use bounds::Bounds;
 use curve::Curve;
 use policies::{Order, Outcome, Policy, play};
 use suite::{Kind, Suite};
@@ -17,9 +20,9 @@ use tidegate_idler::{Price, Tuning};
 const FUNCTIONS: u32 = 1000;
 const DAYS: u32 = 14;
 /// Seconds of idle time that are paid for one cold start.
-const PRICES: [f64; 13] = [
-    75.0, 150.0, 300.0, 600.0, 1200.0, 2400.0, 3400.0, 4800.0, 6800.0, 9600.0, 13_600.0, 19_200.0,
-    38_400.0,
+const PRICES: [f64; 18] = [
+    75.0, 110.0, 150.0, 210.0, 300.0, 420.0, 600.0, 850.0, 1200.0, 1700.0, 2400.0, 3400.0, 4800.0,
+    6800.0, 9600.0, 13_600.0, 19_200.0, 38_400.0,
 ];
 
 fn main() {
@@ -51,8 +54,6 @@ fn report(seed: u64) {
     };
     let mut others: Vec<_> = [1, 2, 5, 10, 15, 20, 30, 45, 60].iter().map(fixed).collect();
     others.push(("hybrid".to_owned(), run("hybrid", &Policy::Hybrid)));
-    let oracle = |seconds: &u32| run(&format!("oracle {seconds} s"), &Policy::Oracle(*seconds));
-    let oracle = Curve::new([60, 300, 900, 2700, 5400, 10_800, 21_600].iter().map(oracle));
     let adaptive = |prewarm: bool| {
         let tuning = Tuning::default();
         Curve::new(PRICES.map(|seconds| {
@@ -69,14 +70,28 @@ fn report(seed: u64) {
         let outcome = run(&format!("adaptive + prewarm, {hours} h/day"), &policy);
         println!("| &nbsp; (price in the end 1/{:.0} s) | | | | | | |", 1.0 / outcome.price);
     }
-    println!(
-        "\n| at the idle time of | cold starts | mean of functions % | timers % | without prewarming | oracle without it |"
-    );
-    println!("| --- | ---: | --- | ---: | ---: | ---: |");
+    println!("\nWith pre-warming:\n\n| at the idle time of | cold starts | {COLUMNS}");
+    println!("| --- | ---: | --- | ---: |");
     for (name, other) in &others {
-        compare(name, other, &warmed, &plain, &oracle);
+        compare(name, other, &warmed, &[]);
+    }
+    let (bounds, timers) = (Bounds::of(&suite), Bounds::of(&suite).own_timers());
+    println!(
+        "\nWithout:\n\n| at the idle time of | cold starts | own best timers | clairvoyant | ours of own timers % | of clairvoyant % | {COLUMNS}"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | --- | ---: |");
+    for (name, other) in &others {
+        let idle = other.idle_hours_a_day();
+        let clairvoyant = bounds.clairvoyant(idle) as f64;
+        compare(name, other, &plain, &[timers.at(idle, cold), Some(clairvoyant)]);
     }
     println!();
+}
+
+const COLUMNS: &str = "mean of functions % | timers % |";
+
+fn cold(outcome: &Outcome) -> f64 {
+    outcome.cold as f64
 }
 
 fn describe(seed: u64, suite: &Suite) {
@@ -110,22 +125,25 @@ fn row(name: &str, outcome: &Outcome) {
     );
 }
 
-fn compare(name: &str, other: &Outcome, warmed: &Curve, plain: &Curve, oracle: &Curve) {
+/// A row: the change of cold starts, that of the bounds, our share of theirs, and what else changed.
+fn compare(name: &str, other: &Outcome, ours: &Curve, bounds: &[Option<f64>]) {
     let idle = other.idle_hours_a_day();
-    let change = |curve: &Curve| {
-        let cold = curve.at(idle, |outcome| outcome.cold as f64);
-        cold.map_or("-".to_owned(), |cold| {
-            format!("{:+.0} %", 100.0 * cold / other.cold as f64 - 100.0)
-        })
+    let text = |value: Option<f64>, unit: &str| {
+        value.map_or("-".to_owned(), |value| format!("{value:+.0}{unit}"))
     };
+    let change = |cold: Option<f64>| Some(100.0 * cold? / other.cold as f64 - 100.0);
+    let reached = change(ours.at(idle, cold));
+    let possible = bounds.iter().map(|bound| change(*bound));
+    let share = |possible: Option<f64>| Some(100.0 * reached? / possible?);
+    let mut columns = vec![text(reached, " %")];
+    columns.extend(possible.clone().map(|change| text(change, " %")));
+    columns.extend(possible.map(|possible| text(share(possible), "").replace('+', "")));
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-    let mean = number(warmed.at(idle, Outcome::function_percent));
-    let timers = number(warmed.at(idle, Outcome::timer_percent));
     println!(
-        "| {name} ({idle:.0} h/day) | {} | {:.2} → {mean} | {timers} | {} | {} |",
-        change(warmed),
+        "| {name} ({idle:.0} h/day) | {} | {:.2} → {} | {} |",
+        columns.join(" | "),
         other.function_percent(),
-        change(plain),
-        change(oracle),
+        number(ours.at(idle, Outcome::function_percent)),
+        number(ours.at(idle, Outcome::timer_percent)),
     );
 }

@@ -16,8 +16,6 @@ pub enum Policy {
     Adaptive { price: Price, prewarm: bool, tuning: Tuning },
     /// The hybrid histogram, at its documented settings.
     Hybrid,
-    /// Knows every silence beforehand; keeps those up to so many seconds and no other.
-    Oracle(u32),
 }
 
 /// How a policy did.
@@ -31,8 +29,8 @@ pub struct Outcome {
     pub timer_calls: u64,
     pub timer_cold: u64,
     /// Sum over the functions of their cold share.
-    shares: f64,
-    functions: u32,
+    pub shares: f64,
+    pub functions: u32,
     pub days: u32,
     /// The price at the end.
     pub price: f64,
@@ -140,7 +138,6 @@ fn meet(spans: &[Span], silence: Duration) -> (Duration, u64, bool) {
 
 enum State {
     Fixed(Duration),
-    Oracle(Duration),
     Hybrid(Vec<Hybrid>),
     Adaptive { functions: Vec<Habits>, common: Common, prewarm: bool },
 }
@@ -150,7 +147,6 @@ impl State {
         let functions = suite.functions.len();
         match policy {
             Policy::Fixed(minutes) => Self::Fixed(Duration::from_secs(u64::from(*minutes) * 60)),
-            Policy::Oracle(seconds) => Self::Oracle(Duration::from_secs(u64::from(*seconds))),
             Policy::Hybrid => Self::Hybrid(vec![Hybrid::default(); functions]),
             Policy::Adaptive { price, prewarm, tuning } => {
                 let one = Habits::new(ZeroRule::Adaptive).expect("it learns");
@@ -164,8 +160,6 @@ impl State {
         let until = |to| vec![Span { from: Duration::ZERO, to }];
         match self {
             Self::Fixed(to) => until(*to),
-            Self::Oracle(most) if silence <= *most => until(silence + Duration::from_millis(1)),
-            Self::Oracle(_) => Vec::new(),
             Self::Hybrid(functions) => {
                 let terms = Terms { least: Duration::ZERO, prewarm: true };
                 functions[n].plan(terms).spans().to_vec()
@@ -181,7 +175,7 @@ impl State {
 
     fn note(&mut self, now: Moment, n: usize, silence: Duration, idle: Duration, calls: u32) {
         match self {
-            Self::Fixed(_) | Self::Oracle(_) => {}
+            Self::Fixed(_) => {}
             Self::Hybrid(functions) => {
                 let short = u16::try_from(calls - 1).unwrap_or(u16::MAX);
                 functions[n].note(Duration::from_secs(1), short);

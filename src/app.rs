@@ -1,7 +1,7 @@
 //! The running control plane: what listens, what loops, and in which order it ends.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tidegate_autoscaler::{Autoscaler, Config as AutoscalerConfig};
 use tidegate_gateway::auth::Credentials;
 use tidegate_gateway::{Clock, Gateway, LabelCheck, Nudges, Table};
 use tidegate_provider::Provider;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -35,6 +35,8 @@ const SEEN_AHEAD: usize = 1024;
 const REQUESTS_AHEAD: usize = 1024;
 /// How long the loops may finish what they do when everything stops.
 const LOOP_GRACE: Duration = Duration::from_secs(10);
+/// Connections that may wait to be accepted from functions.
+const BACKLOG: u32 = 1024;
 
 /// A control plane over one provider, not listening yet.
 pub struct App {
@@ -47,12 +49,14 @@ pub struct App {
     nudges: Nudges,
     requests: mpsc::Receiver<scale::Request>,
     record: Option<Pages>,
+    /// Where functions find the gateway, when that is an address of its own.
+    for_functions: Option<IpAddr>,
 }
 
 /// A control plane that listens.
 pub struct Bound {
     app: App,
-    api: TcpListener,
+    api: Vec<TcpListener>,
     metrics: TcpListener,
     /// Where the API and console answer.
     pub api_address: SocketAddr,
@@ -141,7 +145,19 @@ impl App {
         scale.follow(rules);
         scale.limit_frozen(config.frozen_memory);
         let record = None;
-        Self { config, provider, table, gateway, scale, measuring, nudges, requests, record }
+        let for_functions = None;
+        Self {
+            config,
+            provider,
+            table,
+            gateway,
+            scale,
+            measuring,
+            nudges,
+            requests,
+            record,
+            for_functions,
+        }
     }
 
     /// Takes the ports, and begins the record if one is to be kept.
@@ -153,9 +169,29 @@ impl App {
         let api = listen(at(self.config.port), "API", "--port").await?;
         let metrics = listen(at(self.config.metrics_port), "metrics", "--metrics-port").await?;
         let api_address = api.local_addr().unwrap_or(at(self.config.port));
+        let more = self.listen_for_functions(api_address.port());
         let metrics_address = metrics.local_addr().unwrap_or(at(self.config.metrics_port));
         self.begin_record()?;
+        let api = [api].into_iter().chain(more).collect();
         Ok(Bound { app: self, api, metrics, api_address, metrics_address })
+    }
+
+    /// Also listens where functions find the gateway, once ports are taken.
+    pub fn serve_functions_at(&mut self, address: Option<IpAddr>) {
+        self.for_functions = address;
+    }
+
+    /// The functions' own door is wanted, not needed: without it only calls from function to function fail.
+    fn listen_for_functions(&self, port: u16) -> Option<TcpListener> {
+        let address = self.for_functions.filter(|_| !self.config.bind.is_unspecified())?;
+        let address = SocketAddr::new(address, port);
+        match listen_before_it_exists(address) {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                warn!(%error, "functions cannot reach the gateway: cannot listen on {address}");
+                None
+            }
+        }
     }
 
     fn begin_record(&mut self) -> Result<(), AppError> {
@@ -192,7 +228,7 @@ impl Bound {
         scrapes.spawn("metrics", async move {
             report("metrics listener", scraped.serve_metrics(metrics, scrapes_stop).await);
         });
-        report("API listener", gateway.serve(api, stop).await);
+        report("API listener", gateway.serve_all(api, stop).await);
         info!("calls are finished; stopping the loops");
         for (what, tasks) in [("loops", loops), ("metrics", scrapes)] {
             if let Err(error) = tasks.shut_down(LOOP_GRACE).await {
@@ -208,6 +244,18 @@ fn report(what: &'static str, result: io::Result<()>) {
     if let Err(error) = result {
         error!(%error, "the {what} failed");
     }
+}
+
+/// Listens on an address that the machine may get later: a bridge comes with its first container.
+fn listen_before_it_exists(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    rustix::net::sockopt::set_ip_freebind(&socket, true)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn listen(

@@ -16,6 +16,7 @@ mod describe;
 mod explain;
 pub mod failure;
 pub mod fwatchdog;
+mod image;
 mod invoke;
 mod list;
 mod load;
@@ -128,6 +129,9 @@ enum Command {
     Explain(explain::Args),
     /// Shows what policies make of a load: a trace through the scale decisions in virtual time
     Simulate(simulate::Args),
+    /// Brings images to this machine's containerd
+    #[command(subcommand, visible_alias = "images")]
+    Image(image::Command),
     /// Manages namespaces
     #[command(subcommand, visible_alias = "namespaces")]
     Namespace(namespace::Command),
@@ -188,6 +192,7 @@ fn dispatch(context: Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Remove(args) => on_runtime(remove::run(&context, args)),
         Command::Secret(command) => on_runtime(secret::run(&context, command)),
         Command::Explain(args) => on_runtime(explain::run(&context, args)),
+        Command::Image(command) => on_runtime(image::run(&context, command)),
         Command::Namespace(command) => on_runtime(namespace::run(&context, command)),
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Version => on_runtime(version::run(&context)),

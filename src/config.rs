@@ -3,6 +3,8 @@
 //! All four speak the same names: a flag `--idle-after` is the variable `TIDEGATE_IDLE_AFTER` and the
 //! key `idle_after` of the file. OpenFaaS's own names are aliases. All bad values are reported at once.
 
+mod provider;
+
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tidegate_core::{BadVar, Decimal, Quantity, Vars};
 use tidegate_gateway::Config as GatewayConfig;
+use tidegate_provider_containerd::Config as ContainerdConfig;
+
+pub use provider::Backend;
 
 /// Names that OpenFaaS users have in their environment already, and ours for them.
 const ALIASES: [(&str, &str); 2] =
@@ -25,6 +30,10 @@ pub struct Config {
     pub port: u16,
     /// Port of `/metrics`; 0 picks a free one.
     pub metrics_port: u16,
+    /// What runs replicas.
+    pub backend: Backend,
+    /// What it is told when that is containerd.
+    pub containerd: ContainerdConfig,
     /// Where functions, secrets, the password and what was learnt are kept.
     pub state_dir: PathBuf,
     /// Whether `/system` and `/ui` ask for a password.
@@ -102,6 +111,12 @@ impl Config {
             bind: read.parsed("TIDEGATE_BIND", Ipv4Addr::LOCALHOST.into(), "an IP address"),
             port: read.parsed("TIDEGATE_PORT", 8080, PORT),
             metrics_port: read.parsed("TIDEGATE_METRICS_PORT", 8082, PORT),
+            backend: read.parsed(
+                "TIDEGATE_PROVIDER",
+                Backend::Process,
+                "process, containerd or auto",
+            ),
+            containerd: provider::containerd(&mut read),
             state_dir,
             auth: read.flag("TIDEGATE_AUTH", true),
             password_file: read.optional_text("TIDEGATE_PASSWORD_FILE").map(PathBuf::from),
@@ -122,6 +137,18 @@ impl Config {
         };
         check(&config, &mut read);
         Ok(read.finish(config)?)
+    }
+
+    /// Reads `tidegate.toml` of the current folder, if there is one, below `vars`, and then all settings.
+    ///
+    /// # Errors
+    /// With every value that is not allowed.
+    pub fn read(mut vars: Vars) -> Result<Self, BadConfig> {
+        let path = Path::new("tidegate.toml");
+        if let Ok(text) = std::fs::read_to_string(path) {
+            layer_file(&mut vars, path, &text)?;
+        }
+        Self::from_vars(&vars)
     }
 }
 
@@ -215,12 +242,21 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 31] = [
+pub const KNOWN: [&str; 40] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
     "TIDEGATE_THREADS",
     "TIDEGATE_STATE_DIR",
+    "TIDEGATE_PROVIDER",
+    "TIDEGATE_CONTAINERD_SOCKET",
+    "TIDEGATE_CONTAINERD_PREFIX",
+    "TIDEGATE_SNAPSHOTTER",
+    "TIDEGATE_RUN_DIR",
+    "TIDEGATE_CNI_DIR",
+    "TIDEGATE_BRIDGE",
+    "TIDEGATE_SUBNET",
+    "TIDEGATE_MASQUERADE",
     "TIDEGATE_AUTH",
     "TIDEGATE_PASSWORD_FILE",
     "TIDEGATE_IDLE_AFTER",

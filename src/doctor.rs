@@ -7,6 +7,8 @@ mod machine;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use tidegate::config::{Backend, Config};
+use tidegate_provider_containerd::Config as ContainerdConfig;
 
 use crate::cli::Context;
 use crate::cli::failure::{Exit, Failure};
@@ -19,6 +21,9 @@ pub struct Args {
     /// Only what matters before a gateway is started here
     #[arg(long)]
     pre: bool,
+    /// What is to run replicas: process, containerd or auto [default: as set]
+    #[arg(long, value_name = "BACKEND")]
+    provider: Option<Backend>,
 }
 
 /// How a check went.
@@ -63,6 +68,12 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         running = gateway_checks(&gateway, &mut checks).await;
     }
     machine::checks(context, gateway.url(), running, &mut checks);
+    // Settings that cannot be read are told by `up`.
+    if let Ok(config) = Config::read(context.vars.clone())
+        && args.provider.unwrap_or(config.backend) != Backend::Process
+    {
+        containerd_checks(&config.containerd, &mut checks).await;
+    }
     print(context, &checks)?;
     let failed = checks.iter().filter(|check| check.state == State::Fail).count();
     if failed > 0 {
@@ -105,6 +116,22 @@ async fn gateway_checks(gateway: &Gateway, checks: &mut Vec<Check>) -> bool {
     });
     checks.push(password_check(gateway).await);
     true
+}
+
+/// What the containerd backend needs of this machine.
+async fn containerd_checks(config: &ContainerdConfig, checks: &mut Vec<Check>) {
+    const GROUP: &str = "containerd";
+    let missing = tidegate_provider_containerd::doctor(config).await;
+    if missing.is_empty() {
+        let detail =
+            format!("{} answers, and all that replicas need is there", config.socket.display());
+        checks.push(Check::new(GROUP, "backend", State::Ok, detail));
+    }
+    checks.extend(
+        missing.into_iter().map(|missing| {
+            Check::new(GROUP, "backend", State::Fail, missing.what).mend(missing.mend)
+        }),
+    );
 }
 
 async fn password_check(gateway: &Gateway) -> Check {

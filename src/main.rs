@@ -2,8 +2,9 @@
 //! what comes back into the process's exit code.
 //!
 //! `tidegate fwatchdog` is the function runtime that the process backend starts for each replica. It
-//! is told apart before anything else is looked at, so that a replica starts as fast as it can; so is
-//! the demo function that an empty tidegate starts with.
+//! is told apart before anything else is looked at, so that a replica starts as fast as it can; so are
+//! the demo function that an empty tidegate starts with, and what containerd starts for each container to
+//! write its log.
 
 mod cli;
 mod client;
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use tidegate_core::Vars;
+use tidegate_provider_containerd::LOG_COLLECTOR;
 
 fn main() -> ExitCode {
     let vars = environment();
@@ -21,7 +23,19 @@ fn main() -> ExitCode {
     match args.get(1).and_then(|word| word.to_str()) {
         Some(cli::fwatchdog::WORD) => cli::fwatchdog::run(args, vars),
         Some(tidegate::up::DEMO_WORD) => cli::demo::run(),
+        Some(LOG_COLLECTOR) => collect_logs(&args),
         _ => cli::run(args, vars),
+    }
+}
+
+fn collect_logs(args: &[OsString]) -> ExitCode {
+    let word = args.get(2).and_then(|word| word.to_str()).unwrap_or_default();
+    match tidegate_provider_containerd::collect_logs(word) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{LOG_COLLECTOR}: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

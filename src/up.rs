@@ -1,4 +1,4 @@
-//! `tidegate up`: one process with gateway, loops and the local-process backend.
+//! `tidegate up`: one process with gateway, loops and the backend that runs replicas.
 //!
 //! Reads the settings, takes the state directory, starts, deploys the stack file if there is one (or a
 //! demo function when nothing is deployed at all), says where everything is, and ends on a signal.
@@ -6,26 +6,25 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use thiserror::Error;
 use tidegate_api::FunctionDeployment;
 use tidegate_core::Vars;
 use tidegate_gateway::auth::Credentials;
-use tidegate_provider::Provider;
-use tidegate_provider_process::{Config as ProcessConfig, ProcessProvider};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, BadConfig, Config};
+use crate::config::{BadConfig, Config};
 use crate::password::{self, Password};
 use crate::rules::{BadRules, Rules};
 use crate::tasks::Tasks;
 use crate::{App, AppError};
+use provider::Opened;
 
 mod banner;
+pub mod provider;
 mod seed;
 
 /// The hidden command that the demo function runs.
@@ -49,8 +48,8 @@ enum UpError {
     State { path: PathBuf, source: io::Error },
     #[error("cannot read the password file {path}: {source}")]
     Password { path: PathBuf, source: io::Error },
-    #[error("cannot start the local-process provider: {0}")]
-    Provider(String),
+    #[error(transparent)]
+    Provider(#[from] provider::CannotOpen),
     #[error(transparent)]
     Rules(#[from] BadRules),
     #[error(transparent)]
@@ -91,11 +90,7 @@ fn read_config(options: &Options, mut vars: Vars) -> Result<Config, UpError> {
     for (name, text) in &options.settings {
         vars.set(*name, text.clone());
     }
-    let path = Path::new("tidegate.toml");
-    if let Ok(text) = std::fs::read_to_string(path) {
-        config::layer_file(&mut vars, path, &text)?;
-    }
-    Ok(Config::from_vars(&vars)?)
+    Ok(Config::read(vars)?)
 }
 
 fn start_logging(config: &Config) {
@@ -118,11 +113,13 @@ async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(),
     let rules = read_rules(&config).await?;
     let password = read_password(&config)?;
     let workers = Tasks::new();
-    let provider = open_provider(&config, &workers).await?;
+    let opened = provider::open(&config, &workers).await?;
+    let Opened { provider, runs_programs, gateway_for_functions } = opened;
     let credentials = password
         .as_ref()
         .map(|password| Credentials { user: "admin".to_owned(), password: password.text.clone() });
-    let app = App::build_with_rules(config.clone(), provider.clone(), credentials, rules);
+    let mut app = App::build_with_rules(config.clone(), provider.clone(), credentials, rules);
+    app.serve_functions_at(gateway_for_functions);
     let bound = app.bind().await?;
     let banner = banner::Banner {
         api: bound.api_address,
@@ -137,7 +134,7 @@ async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(),
         api: bound.api_address,
         password: password.map(|password| password.text),
         functions,
-        demo: demo_command(),
+        demo: runs_programs.then(demo_command),
     };
     tasks.spawn_until_stopped("seed", async move {
         banner.print_addresses();
@@ -148,13 +145,6 @@ async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(),
     workers.stop().cancel();
     tasks.stop().cancel();
     Ok(())
-}
-
-async fn open_provider(config: &Config, workers: &Tasks) -> Result<Arc<dyn Provider>, UpError> {
-    let mut process = ProcessConfig::new(config.state_dir.join("process"));
-    process.start_deadline = config.start_deadline;
-    let provider = ProcessProvider::open(process, workers.tracker()).await;
-    Ok(provider.map_err(|error| UpError::Provider(error.to_string()))?)
 }
 
 async fn read_rules(config: &Config) -> Result<Rules, BadRules> {

@@ -82,6 +82,18 @@ impl Gateway {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
+        self.serve_all(vec![listener], shutdown).await
+    }
+
+    /// The same at several addresses.
+    ///
+    /// # Errors
+    /// As for [`Gateway::serve`].
+    pub async fn serve_all(
+        self: Arc<Self>,
+        listeners: Vec<TcpListener>,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
         let workers = Workers::start(self.config.threads)?;
         // Management is for the caller's runtime: what a handler starts may outlast the workers.
         let home = (!workers.is_empty()).then(Handle::current);
@@ -105,7 +117,7 @@ impl Gateway {
             self.clock.follow_wall();
             self.table.sweep(self.clock.now());
         };
-        let (served, ()) = tokio::join!(server.run(listener, shutdown, handle, sweep), told);
+        let (served, ()) = tokio::join!(server.run(listeners, shutdown, handle, sweep), told);
         served
     }
 
@@ -123,7 +135,7 @@ impl Gateway {
             let gateway = Arc::clone(&self);
             async move { metrics::respond(&gateway.registry, &request) }
         };
-        server.run(listener, shutdown, handle, || {}).await
+        server.run(vec![listener], shutdown, handle, || {}).await
     }
 
     /// Whether it was told to stop; the health route answers 503 then.

@@ -1,10 +1,12 @@
 //! The listeners: accept, serve HTTP/1.1, and end without dropping a call.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -50,7 +52,7 @@ pub(crate) struct ServerSettings {
     pub(crate) grace: Duration,
 }
 
-/// One listener.
+/// What serves all connections of some listeners.
 pub(crate) struct Server {
     pub(crate) settings: ServerSettings,
     pub(crate) drain: Arc<Drain>,
@@ -59,6 +61,15 @@ pub(crate) struct Server {
     pub(crate) cut: CancellationToken,
     /// Who serves; when there are none, the caller's runtime does.
     pub(crate) workers: Workers,
+}
+
+/// The next connection of any listener.
+fn accept(
+    listeners: &[TcpListener],
+    context: &mut Context<'_>,
+) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    let mut accepted = listeners.iter().map(|listener| listener.poll_accept(context));
+    accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
 }
 
 impl Client {
@@ -71,10 +82,10 @@ impl Client {
 }
 
 impl Server {
-    /// Serves with `handle` until `shutdown`, then drains. `sweep` is called now and then.
+    /// Serves what comes to any of `listeners` with `handle` until `shutdown`, then drains. `sweep` is called now and then.
     pub(crate) async fn run<H, F>(
         self,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         shutdown: CancellationToken,
         handle: H,
         mut sweep: impl FnMut(),
@@ -86,7 +97,7 @@ impl Server {
         let mut sweeps = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
+                accepted = poll_fn(|context| accept(&listeners, context)) => match accepted {
                     Ok((stream, peer)) => self.spawn(stream, peer, handle.clone()),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
@@ -98,10 +109,11 @@ impl Server {
             }
         }
         // Connections the kernel has accepted already are served: closing the socket would reset them.
-        while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        let waiting = || poll_fn(|context| accept(&listeners, context)).now_or_never();
+        while let Some(Ok((stream, peer))) = waiting() {
             self.spawn(stream, peer, handle.clone());
         }
-        drop(listener);
+        drop(listeners);
         self.end().await;
         self.workers.end().await;
         Ok(())

@@ -40,6 +40,9 @@ pub struct Args {
 /// Flags that are variables; texts, for what is allowed is said where they are read.
 #[derive(Debug, clap::Args)]
 struct Settings {
+    /// What runs replicas: process, containerd, or auto for containerd where it answers [default: process]
+    #[arg(long, value_name = "BACKEND")]
+    provider: Option<String>,
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     bind: Option<String>,
@@ -133,8 +136,9 @@ fn setting(text: &str) -> Result<(&'static str, String), String> {
 }
 
 impl Settings {
-    fn variables(&self) -> [(&'static str, &Option<String>); 16] {
+    fn variables(&self) -> [(&'static str, &Option<String>); 17] {
         [
+            ("TIDEGATE_PROVIDER", &self.provider),
             ("TIDEGATE_BIND", &self.bind),
             ("TIDEGATE_PORT", &self.port),
             ("TIDEGATE_METRICS_PORT", &self.metrics_port),

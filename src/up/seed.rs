@@ -30,8 +30,8 @@ pub struct Seeding {
     pub api: SocketAddr,
     pub password: Option<String>,
     pub functions: Vec<FunctionDeployment>,
-    /// The command of the built-in demo function.
-    pub demo: String,
+    /// The command of the built-in demo function; none where programs of this machine are not run.
+    pub demo: Option<String>,
 }
 
 /// What became of one function, as the table shows it.
@@ -58,7 +58,7 @@ impl Seeding {
         }
         let deployed = provider.list(None).await.unwrap_or_default();
         if functions.is_empty() && deployed.is_empty() {
-            functions.push(self.demo());
+            functions.extend(self.demo.as_deref().map(demo));
         }
         let mut seeded = Vec::new();
         for function in &functions {
@@ -75,16 +75,6 @@ impl Seeding {
         let more = others.count();
         seeded.extend(earlier);
         (seeded, more)
-    }
-
-    fn demo(&self) -> Value {
-        json!({
-            "service": DEMO,
-            "image": "tidegate/demo",
-            "envProcess": self.demo,
-            "labels": {(labels::ZERO): "true"},
-            "annotations": {},
-        })
     }
 
     /// What to note about the function, or why it is not deployed.
@@ -127,6 +117,16 @@ impl Seeding {
         let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
         Ok((status, body.to_bytes()))
     }
+}
+
+fn demo(command: &str) -> Value {
+    json!({
+        "service": DEMO,
+        "image": "tidegate/demo",
+        "envProcess": command,
+        "labels": {(labels::ZERO): "true"},
+        "annotations": {},
+    })
 }
 
 /// A function's name, with its namespace when that is not the default one.

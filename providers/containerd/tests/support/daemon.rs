@@ -102,7 +102,8 @@ impl Daemon {
         config.run_dir = self.path("run");
         config.bridge = self.bridge();
         config.subnet = self.subnet();
-        config.collector = Some(env!("CARGO_BIN_EXE_containerd-log-collector").into());
+        // Other packages use this file too, and have a program of their own for it.
+        config.collector = option_env!("CARGO_BIN_EXE_containerd-log-collector").map(Into::into);
         // Rules of the machine's firewall are shared by all.
         config.masquerade = false;
         config.firewall = Some(false);
@@ -131,7 +132,7 @@ impl Daemon {
     }
 
     /// Control groups of containers of this test.
-    fn cgroups(&self) -> Vec<PathBuf> {
+    pub fn cgroups(&self) -> Vec<PathBuf> {
         let controllers = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
         let roots = controllers.map(|it| it.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
         let prefix = self.prefix();
@@ -244,7 +245,26 @@ fn possible() -> Result<(), String> {
     if !kinds.contains("overlay") {
         return Err("the kernel has no overlayfs (modprobe overlay)".to_owned());
     }
-    Ok(())
+    permitted()
+}
+
+/// Whether this root may do what root may: within a container it often may not.
+fn permitted() -> Result<(), String> {
+    // In namespaces of its own, so that nothing of it stays.
+    const TRIAL: &str = "mount -t tmpfs none /mnt; cd /mnt; mkdir low up work all; \
+        mount -t overlay overlay -o lowerdir=low,upperdir=up,workdir=work all; \
+        ip link add trial type bridge; ip link add one type veth peer name two";
+    let words = ["--mount", "--net", "sh", "-ec", TRIAL];
+    let tried = Command::new("unshare").args(words).output().map_err(|error| error.to_string())?;
+    if !tried.status.success() {
+        let why = String::from_utf8_lossy(&tried.stderr).trim().replace('\n', "; ");
+        return Err(format!("this root may not mount, or make networks: {why}"));
+    }
+    let freezer = Path::new("/sys/fs/cgroup/freezer");
+    let base = if freezer.is_dir() { freezer } else { Path::new("/sys/fs/cgroup") };
+    let trial = base.join(format!("tidegate-trial-{}", std::process::id()));
+    let made = fs::create_dir(&trial).and_then(|()| fs::remove_dir(&trial));
+    made.map_err(|error| format!("control groups cannot be made in {}: {error}", base.display()))
 }
 
 fn skip(why: &str) {

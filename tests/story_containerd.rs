@@ -1,0 +1,174 @@
+//! The whole program over a real containerd of its own: counts follow real load, zero is frozen and thaws,
+//! functions go on without tidegate and are taken over, and find the gateway by its name.
+#![allow(clippy::disallowed_methods, reason = "stories run in real time, with deadlines")]
+
+#[path = "../providers/containerd/tests/support/daemon.rs"]
+mod daemon;
+#[path = "../providers/containerd/tests/support/images.rs"]
+mod images;
+#[path = "support/load.rs"]
+mod load;
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use daemon::Daemon;
+use http::StatusCode;
+use serde_json::{Value, json};
+use support::{Start, Tidegate, have};
+
+/// Containers are started through several programs, on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What tidegate and its commands are told, so that nothing is shared with another test.
+fn vars(daemon: &Daemon) -> Vec<(&'static str, String)> {
+    vec![
+        ("TIDEGATE_PROVIDER", "containerd".to_owned()),
+        ("TIDEGATE_CONTAINERD_SOCKET", daemon.socket().display().to_string()),
+        ("TIDEGATE_CONTAINERD_PREFIX", daemon.prefix()),
+        ("TIDEGATE_RUN_DIR", daemon.path("run").display().to_string()),
+        ("TIDEGATE_BRIDGE", daemon.bridge()),
+        ("TIDEGATE_SUBNET", daemon.config().subnet.to_string()),
+        ("TIDEGATE_MASQUERADE", "false".to_owned()),
+        ("TIDEGATE_STABLE_WINDOW", "4s".to_owned()),
+        ("TIDEGATE_FAST_WINDOW", "2s".to_owned()),
+    ]
+}
+
+fn start(daemon: &Daemon) -> Tidegate {
+    let start = Start::new().state(&daemon.path("state"));
+    vars(daemon).iter().fold(start, |start, (name, value)| start.var(name, value)).start()
+}
+
+fn command(daemon: &Daemon, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(words).current_dir(daemon.path(""));
+    command.env("TIDEGATE_STATE_DIR", daemon.path("state")).envs(vars(daemon));
+    command.output().expect("tidegate ends by itself")
+}
+
+/// Brings in the test image by the command that users have.
+fn import(daemon: &Daemon) {
+    let file = daemon.path("function.tar");
+    images::write(&file);
+    let output = command(daemon, &["image", "import", file.to_str().expect("ASCII")]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.contains(images::FUNCTION), "{told}");
+}
+
+/// A function that runs the body of each call as a line of shell.
+fn function(name: &str, labels: Value) -> Value {
+    json!({"service": name, "image": "function:test", "envProcess": "serve shell", "labels": labels})
+}
+
+async fn ready(tidegate: &Tidegate, name: &str, count: u64) {
+    let what = format!("{count} ready");
+    tidegate.wait_for_counts(name, &what, PATIENCE, |_, ready| ready == count).await;
+}
+
+fn replica_pids(daemon: &Daemon) -> Vec<String> {
+    let mut pids: Vec<String> = daemon
+        .cgroups()
+        .iter()
+        .flat_map(|namespace| std::fs::read_dir(namespace).into_iter().flatten().flatten())
+        .flat_map(|group| {
+            let pids = std::fs::read_to_string(group.path().join("cgroup.procs"));
+            pids.unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_follow_the_load_freeze_at_zero_and_answer_again() {
+    let Some(daemon) = Daemon::start() else { return };
+    if !have("hey", "story_containerd") {
+        return;
+    }
+    import(&daemon);
+    let mut tidegate = start(&daemon);
+    let labels = json!({
+        "com.openfaas.scale.type": "capacity", "com.openfaas.scale.target": "5",
+        "com.openfaas.scale.target-proportion": "1", "com.openfaas.scale.max": "4",
+        "com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "5s",
+    });
+    tidegate.deploy(function("work", labels)).await;
+    ready(&tidegate, "work", 1).await;
+    assert_eq!(tidegate.call("work", "echo $OPENFAAS_NAME").await.body().as_ref(), b"work\n");
+
+    let url = format!("{}/function/work", tidegate.url);
+    let hey = load::Hey::start(&["-z", "15s", "-c", "20", "-m", "POST", "-d", "sleep 0.3", &url]);
+    ready(&tidegate, "work", 4).await;
+    let codes = load::codes(&hey.finish());
+    assert!(codes.iter().all(|(code, _)| *code == 200) && !codes.is_empty(), "{codes:?}");
+    tidegate.wait_for_counts("work", "zero", PATIENCE, |wanted, ready| wanted + ready == 0).await;
+
+    // The frozen one is still there and answers without a new start.
+    let before = replica_pids(&daemon);
+    assert!(!before.is_empty(), "nothing is frozen");
+    let answer = tidegate.call("work", "echo again").await;
+    assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, b"again\n".as_ref()));
+    assert!(before.iter().all(|pid| Path::new("/proc").join(pid).exists()), "started anew");
+    assert_eq!(tidegate.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_go_on_without_tidegate_and_are_taken_over() {
+    let Some(daemon) = Daemon::start() else { return };
+    import(&daemon);
+    let mut tidegate = start(&daemon);
+    tidegate.deploy(function("steady", json!({"com.openfaas.scale.min": "2"}))).await;
+    ready(&tidegate, "steady", 2).await;
+    let before = replica_pids(&daemon);
+
+    tidegate.kill_9();
+    assert_eq!(replica_pids(&daemon), before);
+    let mut tidegate = start(&daemon);
+    ready(&tidegate, "steady", 2).await;
+    let answer = tidegate.call("steady", "echo still here >&2; echo still here").await;
+    assert_eq!(answer.body().as_ref(), b"still here\nstill here\n");
+    // Each call forks a shell, so that only the longer-lived are compared.
+    assert!(before.iter().all(|pid| Path::new("/proc").join(pid).exists()), "started anew");
+
+    // Functions find the gateway where its name says.
+    let port = tidegate.url.rsplit(':').next().expect("a port").to_owned();
+    let ask = format!("wget -q -O - http://gateway:{port}/healthz && echo well");
+    let answer = tidegate.call("steady", &ask).await;
+    assert!(String::from_utf8_lossy(answer.body()).ends_with("well\n"), "{:?}", answer.body());
+
+    let described = tidegate.describe("steady").await;
+    assert_eq!(described["image"], "function:test", "{described:#}");
+    let pids = replica_pids(&daemon);
+    tidegate.stop();
+    // Stopping leaves functions running, too.
+    assert!(pids.iter().any(|pid| Path::new("/proc").join(pid).exists()));
+    let tidegate = start(&daemon);
+    let output = command(&daemon, &["remove", "steady", "-g", &tidegate.url]);
+    assert!(output.status.success(), "{output:?}");
+    let deadline = Instant::now() + PATIENCE;
+    while !replica_pids(&daemon).is_empty() {
+        assert!(Instant::now() < deadline, "containers are left");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_what_containerd_lacks_and_auto_does_without() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = folder.path().join("none.sock").display().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["doctor", "--pre", "--provider", "containerd"]).current_dir(folder.path());
+    command.env("TIDEGATE_STATE_DIR", folder.path().join("state"));
+    let output = command.env("TIDEGATE_CONTAINERD_SOCKET", &nowhere).output().expect("it ends");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(6), "{told}");
+    assert!(told.contains(&nowhere) && told.contains("apt-get install containerd"), "{told}");
+
+    let auto = Start::new().var("TIDEGATE_PROVIDER", "auto");
+    let tidegate = auto.var("TIDEGATE_CONTAINERD_SOCKET", &nowhere).start();
+    ready(&tidegate, "hello", 1).await;
+}

@@ -42,6 +42,8 @@ pub(crate) struct Attached {
     pub(crate) address: Ipv4Addr,
     /// The interface outside, a port of the bridge.
     pub(crate) port: Option<String>,
+    /// The hardware address inside.
+    pub(crate) hardware: Option<[u8; 6]>,
 }
 
 impl Chain {
@@ -177,10 +179,19 @@ pub(crate) fn attached(result: &Value, bridge: &str) -> Result<Attached, Failure
     let outside = |interface: &&Value| {
         interface["sandbox"].as_str().is_none_or(str::is_empty) && interface["name"] != bridge
     };
-    let interfaces = result["interfaces"].as_array();
-    let port = interfaces.and_then(|all| all.iter().find(outside));
-    let port = port.and_then(|interface| interface["name"].as_str()).map(str::to_owned);
-    Ok(Attached { address, port })
+    let interfaces = result["interfaces"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let port = interfaces.iter().find(outside).and_then(|interface| interface["name"].as_str());
+    let inside =
+        interfaces.iter().find(|it| it["sandbox"].as_str().is_some_and(|path| !path.is_empty()));
+    let hardware = inside.and_then(|interface| hardware(interface["mac"].as_str()?));
+    Ok(Attached { address, port: port.map(str::to_owned), hardware })
+}
+
+/// Six bytes, written with colons in between.
+fn hardware(text: &str) -> Option<[u8; 6]> {
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    bytes?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -198,8 +209,8 @@ mod tests {
             "ips": [{"version": "4", "interface": 2, "address": "10.1.2.3/16", "gateway": "10.1.0.1"}]
         });
         let told = attached(&result, "br0").expect("a good result");
-        let port = Some("veth1".to_owned());
-        assert_eq!(told, Attached { address: Ipv4Addr::new(10, 1, 2, 3), port });
+        let (port, hardware) = (Some("veth1".to_owned()), Some([0, 0, 0, 0, 0, 3]));
+        assert_eq!(told, Attached { address: Ipv4Addr::new(10, 1, 2, 3), port, hardware });
         assert!(attached(&json!({"ips": []}), "br0").is_err());
     }
 }

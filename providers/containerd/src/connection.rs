@@ -4,6 +4,7 @@
 //! [`Failure::Away`] and may try later.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_client::services::v1::containers_client::ContainersClient;
@@ -38,12 +39,14 @@ const LOCK_PAUSE: Duration = Duration::from_millis(25);
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     channel: Channel,
+    owner: Arc<str>,
 }
 
 /// A channel whose calls are about one namespace, and perhaps under a lease.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     channel: Channel,
+    owner: Arc<str>,
     headers: Headers,
 }
 
@@ -69,8 +72,9 @@ impl Interceptor for Headers {
 }
 
 impl Connection {
-    /// A channel to the daemon behind `socket`; connects at the first call.
-    pub(crate) fn new(socket: &Path) -> Self {
+    /// A channel to the daemon behind `socket`; connects at the first call. Leases carry the name of their
+    /// `owner`.
+    pub(crate) fn new(socket: &Path, owner: &str) -> Self {
         let path = socket.to_owned();
         let connector = tower::service_fn(move |_| {
             let path = path.clone();
@@ -79,7 +83,7 @@ impl Connection {
         // The address is not looked at; the connector knows where to go.
         let channel =
             Endpoint::from_static("http://containerd").connect_with_connector_lazy(connector);
-        Self { channel }
+        Self { channel, owner: owner.into() }
     }
 
     /// The daemon's version.
@@ -96,7 +100,7 @@ impl Connection {
         let value =
             namespace.parse().expect("namespaces are checked: lower-case letters, digits, '-'");
         let headers = Headers { name: namespace.to_owned(), namespace: value, lease: None };
-        Scope { channel: self.channel.clone(), headers }
+        Scope { channel: self.channel.clone(), owner: self.owner.clone(), headers }
     }
 }
 
@@ -124,6 +128,11 @@ impl Scope {
     /// The namespace.
     pub(crate) fn namespace(&self) -> &str {
         &self.headers.name
+    }
+
+    /// Who takes leases in it.
+    pub(crate) fn owner(&self) -> &str {
+        &self.owner
     }
 
     /// The same, under a lease.

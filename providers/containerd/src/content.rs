@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use containerd_client::services::v1::{
-    Info, InfoRequest, ReadContentRequest, UpdateRequest, WriteAction, WriteContentRequest,
-    WriteContentResponse,
+    AbortRequest, Info, InfoRequest, ReadContentRequest, UpdateRequest, WriteAction,
+    WriteContentRequest, WriteContentResponse,
 };
 use containerd_client::tonic::Streaming;
 use prost_types::FieldMask;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 
 use crate::connection::{Scope, call, unlocked};
-use crate::error::{Failure, or_there};
+use crate::error::{Failure, or_absent, or_there};
 
 /// Bytes of one message of a write.
 const PIECE: usize = 1 << 20;
@@ -93,8 +93,19 @@ pub(crate) async fn write<R: AsyncRead + Unpin>(
     };
     match written {
         Err(failure) if failure.is_there_already() => label_if_any(scope, blob).await,
+        Err(failure) if !failure.is_away() => {
+            // What was written is not the blob; nobody should go on from there.
+            let abort = AbortRequest { r#ref: reference(blob) };
+            or_absent(call(WRITE, scope.content().abort(abort)).await)?;
+            Err(failure)
+        }
         done => done,
     }
+}
+
+/// What a write that is under way is called.
+fn reference(blob: &Blob) -> String {
+    format!("tidegate-{}", blob.digest)
 }
 
 async fn label_if_any(scope: &Scope, blob: &Blob) -> Result<(), Failure> {
@@ -132,7 +143,7 @@ impl Writer {
         });
         let stat = WriteContentRequest {
             action: WriteAction::Stat.into(),
-            r#ref: format!("tidegate-{}", blob.digest),
+            r#ref: reference(blob),
             total: blob.size.cast_signed(),
             expected: blob.digest.clone(),
             ..WriteContentRequest::default()

@@ -33,7 +33,7 @@ impl Missing {
 pub async fn doctor(config: &Config) -> Vec<Missing> {
     let mut missing = Vec::new();
     missing.extend(root());
-    if let Err(failure) = Connection::new(&config.socket).version().await {
+    if let Err(failure) = Connection::new(&config.socket, "doctor").version().await {
         let what = format!("{} does not answer: {failure}", config.socket.display());
         missing.push(Missing::new(
             what,

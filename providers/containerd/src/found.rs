@@ -7,7 +7,7 @@ use containerd_client::services::v1::Container;
 use containerd_client::types::v1::{Process, Status};
 use tidegate_core::FunctionId;
 use tidegate_provider::{Address, Phase, ReplicaId};
-use tidegate_provider_machine::{Found, exit};
+use tidegate_provider_machine::{Found, exit, place};
 use tracing::{info, warn};
 
 use crate::connection::Scope;
@@ -53,9 +53,7 @@ pub(crate) async fn found(ground: &Arc<Ground>) -> Result<Vec<Found<ContainerdRu
             }
         }
     }
-    all.sort_by_key(|(container, _)| {
-        container.created_at.as_ref().map(|at| (at.seconds, at.nanos))
-    });
+    all.sort_by_key(|(_, found)| age(&found.replica));
     let used: HashSet<String> = all
         .iter()
         .filter_map(|(_, found)| found.seat.network.as_ref().map(|network| network.id.clone()))
@@ -64,6 +62,12 @@ pub(crate) async fn found(ground: &Arc<Ground>) -> Result<Vec<Found<ContainerdRu
     ground.networks.sweep(|id| used.contains(id)).await;
     ground.copies.sweep(&ground.secret_folders());
     Ok(all.into_iter().map(|(_, found)| found).collect())
+}
+
+/// Orders replicas by their ids, which count runs and the replicas of each.
+fn age(replica: &ReplicaId) -> Option<(u64, u64)> {
+    let (run, number) = place(replica).split_once('-')?;
+    Some((run.parse().ok()?, number.parse().ok()?))
 }
 
 /// Looks in the background whether networks are as they were made: somebody may have flushed or restarted

@@ -25,6 +25,9 @@ use crate::namespaces::{Namespaces, end_leases};
 use crate::network::{Networks, Plan};
 use crate::secrets::Copies;
 
+/// Begins the names of leases that a process took by itself, without a state directory.
+pub(crate) const BY_PROCESS: &str = "tidegate-";
+
 /// An open backend.
 #[derive(Debug)]
 pub(crate) struct Ground {
@@ -52,7 +55,7 @@ pub(crate) struct Ground {
 impl Ground {
     /// Takes containerd's namespaces, and makes what replicas need.
     pub(crate) async fn open(config: Config, state: Arc<StateDir>) -> Result<Arc<Self>, OpenError> {
-        let connection = Connection::new(&config.socket);
+        let connection = Connection::new(&config.socket, &format!("tg-{}", state.name()));
         connection.version().await.map_err(open_failure)?;
         let prefix = config.namespace_prefix.clone();
         let namespaces = Namespaces::new(connection.clone(), prefix, state.name().to_owned());
@@ -86,11 +89,13 @@ impl Ground {
         Ok(ground)
     }
 
-    /// Leases of processes that do not live any more.
+    /// Leases of earlier runs, and of processes that do not live any more.
     async fn end_old_leases(&self) -> Result<(), Failure> {
+        let earlier = format!("tg-{}-", self.state.name());
         let dead = |lease: &str| {
-            let process = lease.strip_prefix("tidegate-").and_then(|rest| rest.split('-').next());
-            process.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists())
+            let process = lease.strip_prefix(BY_PROCESS).and_then(|rest| rest.split('-').next());
+            lease.starts_with(&earlier)
+                || process.is_some_and(|pid| !PathBuf::from(format!("/proc/{pid}")).exists())
         };
         for namespace in self.namespaces.list().await? {
             end_leases(&self.namespaces.scope(&namespace.name), dead).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use containerd_client::services::v1::{CreateRequest, DeleteRequest};
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tracing::debug;
 
 use crate::clock;
@@ -14,27 +15,29 @@ use crate::error::Failure;
 /// Outlives any pull or start; containerd ends the lease then if we cannot.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// A lease, and the scope of calls under it. Ends with [`Lease::end`]; when forgotten, by itself after an hour.
+/// A lease, and the scope of calls under it.
 #[derive(Debug)]
 pub(crate) struct Lease {
     id: String,
-    outer: Scope,
     inner: Scope,
+    /// None once it has ended.
+    outer: Option<Scope>,
 }
 
 impl Lease {
-    /// Takes a lease.
+    /// Takes a lease. Its name begins with the scope's owner.
     pub(crate) async fn take(scope: &Scope) -> Result<Self, Failure> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let now = clock::stamp();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Unique over processes too: a number of ours, and the moment.
-        let id = format!("tidegate-{}-{}-{number}", std::process::id(), now.as_nanosecond());
+        let id = format!("{}-{}-{number}", scope.owner(), now.as_nanosecond());
         let until = now.checked_add(LONGEST).unwrap_or(Timestamp::MAX);
         let labels = [("containerd.io/gc.expire".to_owned(), format!("{until:.0}"))].into();
         let request = CreateRequest { id: id.clone(), labels };
+        // Held before it is there: when this is dropped half-way, it may be there.
+        let lease = Self { inner: scope.under(&id), outer: Some(scope.clone()), id };
         call("take a lease", scope.leases().create(request)).await?;
-        Ok(Self { inner: scope.under(&id), outer: scope.clone(), id })
+        Ok(lease)
     }
 
     /// Calls under the lease.
@@ -42,11 +45,28 @@ impl Lease {
         &self.inner
     }
 
-    /// Ends the lease; what it alone held is collected soon.
-    pub(crate) async fn end(self) {
-        let request = DeleteRequest { id: self.id.clone(), sync: false };
-        if let Err(failure) = call("end a lease", self.outer.leases().delete(request)).await {
-            debug!(lease = %self.id, "a lease is left to run out: {failure}");
+    /// Ends the lease before this returns; what it alone held is collected soon.
+    pub(crate) async fn end(mut self) {
+        if let Some(outer) = self.outer.take() {
+            end(outer, std::mem::take(&mut self.id)).await;
         }
+    }
+}
+
+/// Ends it in the background, whoever went away and wherever he was.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(outer) = self.outer.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(end(outer, std::mem::take(&mut self.id)));
+        }
+    }
+}
+
+async fn end(scope: Scope, id: String) {
+    let request = DeleteRequest { id: id.clone(), sync: false };
+    if let Err(failure) = call("end a lease", scope.leases().delete(request)).await {
+        debug!(lease = %id, "a lease is left to a later opening, or to run out: {failure}");
     }
 }

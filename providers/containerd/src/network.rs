@@ -193,11 +193,19 @@ impl Networks {
         blocking(move || std::fs::write(record, text))
             .await
             .map_err(Failure::io("keep a network's record"))?;
-        if let Some(port) = told.port.filter(|_| self.plan.isolate) {
-            let isolated = blocking(move || isolate(&port)).await;
-            isolated.map_err(Failure::io("keep replicas from each other"))?;
-        }
-        Ok(Network { id: id.to_owned(), address: told.address })
+        let (isolated, bridge) = (self.plan.isolate, self.plan.bridge.clone());
+        let address = told.address;
+        let settled = blocking(move || {
+            if let Some(hardware) = told.hardware {
+                netlink::introduce(interface(&bridge)?, address, hardware)?;
+            }
+            match told.port.filter(|_| isolated) {
+                Some(port) => netlink::isolate(interface(&port)?),
+                None => Ok(()),
+            }
+        });
+        settled.await.map_err(Failure::io("settle a network on its bridge"))?;
+        Ok(Network { id: id.to_owned(), address })
     }
 
     /// Whether a network is as it was made.
@@ -320,9 +328,10 @@ fn names(run_dir: &Path) -> io::Result<Vec<String>> {
     Ok(names.into_iter().collect())
 }
 
-fn isolate(port: &str) -> io::Result<()> {
-    let text = std::fs::read_to_string(Path::new("/sys/class/net").join(port).join("ifindex"))?;
-    netlink::isolate(text.trim().parse().map_err(io::Error::other)?)
+/// The number of an interface of this machine.
+fn interface(name: &str) -> io::Result<u32> {
+    let text = std::fs::read_to_string(Path::new("/sys/class/net").join(name).join("ifindex"))?;
+    text.trim().parse().map_err(io::Error::other)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -182,7 +182,8 @@ impl Stage<'_> {
     ) -> Result<u32, Failure> {
         let lease = Lease::take(&self.scope).await?;
         let made = self.make_under(lease.scope(), *recorded, lives, image, network).await;
-        lease.end().await;
+        // It ends beside what comes next.
+        drop(lease);
         let mounts = made?;
         *recorded = true;
         let output = collector::address(

@@ -20,7 +20,7 @@ use crate::connection::Connection;
 use crate::containers::{self, NewContainer};
 use crate::deployed::{self, Spec};
 use crate::error::{BACKEND, Failure, or_absent};
-use crate::ground::{Ground, labels, open_failure};
+use crate::ground::{BY_PROCESS, Ground, labels, open_failure};
 use crate::replica::{FUNCTION, Replica, STATE, Seat, Stage, persist};
 use crate::{Config, archive, found};
 
@@ -46,7 +46,8 @@ pub async fn import_images(
     file: &Path,
     name: Option<&str>,
 ) -> Result<Vec<String>, Failure> {
-    let connection = Connection::new(&config.socket);
+    let owner = format!("{BY_PROCESS}{}", std::process::id());
+    let connection = Connection::new(&config.socket, &owner);
     connection.version().await?;
     let namespace = format!("{}{DEFAULT_NAMESPACE}", config.namespace_prefix);
     archive::import(&connection.within(&namespace), file, name).await

@@ -63,6 +63,15 @@ impl ContainerdHarness {
     }
 }
 
+impl ContainerdHarness {
+    /// Ends the control plane, and starts none.
+    pub fn runtime_off(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A function of the test image; `process` says what it does.
 pub fn function(name: &str, process: &str) -> Deployment {
     Deployment {

@@ -1,0 +1,214 @@
+//! What a container is: user, files, limits, names; and that it outlives the control plane.
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/harness.rs"]
+mod harness;
+#[path = "support/images.rs"]
+mod images;
+#[path = "support/place.rs"]
+mod place;
+
+use std::path::Path;
+
+use harness::function;
+use place::{Place, ask};
+use tidegate_provider::conformance::http::call;
+use tidegate_provider::{Phase, Provider, Resources};
+use tidegate_provider_containerd::{doctor, import_images};
+
+/// A function whose calls are commands.
+const SHELL: &str = "serve shell";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_has_what_was_said_and_nothing_else() {
+    let Some(place) = Place::open().await else { return };
+    let mut deployment = function("strict", SHELL);
+    deployment.read_only_root = true;
+    deployment.env.insert("GREETING".to_owned(), "a=b c".to_owned());
+    deployment.limits =
+        Some(Resources { memory: Some("64Mi".to_owned()), cpu: Some("500m".to_owned()) });
+    let function = place.deployed(deployment, 1).await;
+    let text = |command: &'static str| place.text(&function, command);
+
+    // The image's user, by name; no capabilities, no way to get any, system calls filtered.
+    assert_eq!(text("id -u; id -g").await, "1000\n1000");
+    let status = text("cat /proc/self/status").await;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|it| it.trim_start_matches(':').trim().to_owned())
+    };
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"] {
+        assert_eq!(field(set).as_deref(), Some("0000000000000000"), "{set}");
+    }
+    assert_eq!(field("NoNewPrivs").as_deref(), Some("1"));
+    assert_eq!(field("Seccomp").as_deref(), Some("2"));
+    assert!(text("unshare -U true 2>&1 || echo refused").await.contains("refused"));
+
+    // Only /tmp can be written.
+    assert!(text("touch /home/app/x 2>&1 || echo refused").await.contains("refused"));
+    assert_eq!(text("touch /tmp/x && echo done").await, "done");
+
+    let env = text("env; hostname; pwd").await;
+    for line in ["GREETING=a=b c", "FROM_IMAGE=yes", "OPENFAAS_NAME=strict", "strict", "/home/app"]
+    {
+        assert!(env.lines().any(|it| it == line), "{line}: {env}");
+    }
+    let hosts = text("cat /etc/hosts").await;
+    let gateway = place.harness.config.subnet.gateway();
+    assert!(
+        hosts.lines().any(|line| line == format!("{gateway} gateway gateway.openfaas")),
+        "{hosts}"
+    );
+
+    // Its processes are those of nobody else, and its limits those that were asked for.
+    assert_eq!(text("ls /proc | grep -c '^1$'").await, "1");
+    let id = place.ctr("openfaas-fn", &["tasks", "list", "-q"]);
+    let group = format!("{}openfaas-fn/{id}", place.harness.daemon.prefix());
+    let one = format!("/sys/fs/cgroup/memory/{group}/memory.limit_in_bytes");
+    let two = format!("/sys/fs/cgroup/{group}/memory.max");
+    let limit = [one, two].iter().find_map(|path| std::fs::read_to_string(path).ok());
+    assert_eq!(limit.as_deref().map(str::trim), Some("67108864"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_reach_the_machine_but_not_each_other() {
+    let Some(place) = Place::open().await else { return };
+    let function = place.deployed(function("apart", SHELL), 2).await;
+    let status = place.ready(&function, 2).await;
+    let other = status.replicas[1].address.to_string();
+    let other = other.split(':').next().expect("an address");
+    let command =
+        format!("nc -w 2 {other} 8080 </dev/null >/dev/null && echo reached || echo apart");
+    let told = ask(&status.replicas[0], &command).await;
+    assert!(told.ends_with("apart"), "{told}");
+    let listener = std::net::TcpListener::bind((place.harness.config.subnet.gateway(), 0))
+        .expect("the bridge's address");
+    let port = listener.local_addr().expect("an address").port();
+    let command = format!("nc -w 2 gateway {port} </dev/null && echo reached");
+    let accepting = tokio::task::spawn_blocking(move || listener.accept().map(drop));
+    assert_eq!(ask(&status.replicas[0], &command).await, "reached");
+    accepting.await.expect("no panic").expect("a connection");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_outlive_a_crash_of_the_control_plane() {
+    let Some(mut place) = Place::open().await else { return };
+    let serving = place.deployed(function("serving", SHELL), 2).await;
+    let resting = place.deployed(function("resting", SHELL), 1).await;
+    let before = place.ready(&serving, 2).await;
+    let frozen = place.freeze(&resting).await;
+    ask(&before.replicas[0], "echo mine >/tmp/mark").await;
+    // A call that is under way meanwhile.
+    let address = before.replicas[1].address.clone();
+    let slow = tokio::spawn(async move { call(&address, b"sleep 2; echo still here").await });
+
+    place.crash_and_reopen().await;
+
+    let after = place.ready(&serving, 2).await;
+    assert_eq!(after.replicas, before.replicas);
+    assert_eq!(ask(&after.replicas[0], "cat /tmp/mark").await, "mine");
+    let slow = slow.await.expect("no panic").expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&slow.body).trim(), "still here");
+    let status = place.provider().get(&resting).await.expect("deployed");
+    assert_eq!((status.replicas.len(), status.replicas[0].phase), (1, Phase::Frozen));
+    assert_eq!(status.replicas[0].id, frozen.replicas[0].id);
+    place.scale(&resting, 1).await;
+    assert_eq!(place.text(&resting, "echo thawed").await, "thawed");
+    assert_eq!(place.ready(&resting, 1).await.replicas[0].id, frozen.replicas[0].id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_crashed_while_nobody_looked_is_started_again() {
+    let Some(mut place) = Place::open().await else { return };
+    let function = place.deployed(function("unseen", SHELL), 1).await;
+    let before = place.ready(&function, 1).await;
+    place.crash();
+    // Its first process ends a moment after the call was answered.
+    let _ = call(&before.replicas[0].address, b"(sleep 1; kill -9 -1) & echo soon").await;
+    daemon::within(std::time::Duration::from_secs(30), || {
+        place.ctr("openfaas-fn", &["tasks", "list"]).contains("STOPPED")
+    });
+    place.reopen().await;
+    let status = place.ready(&function, 1).await;
+    assert_eq!(status.replicas[0].id, before.replicas[0].id);
+    assert!(status.replicas[0].restarts > 0);
+    assert_eq!(place.text(&function, "echo back").await, "back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_leaves_functions_running_and_their_logs_written() {
+    let Some(mut place) = Place::open().await else { return };
+    let function = place.deployed(function("stays", "serve"), 1).await;
+    let before = place.ready(&function, 1).await;
+    place.provider().release().await;
+    assert_eq!(ask(&before.replicas[0], "while tidegate is away").await, "while tidegate is away");
+    place.crash();
+    place.reopen().await;
+    assert_eq!(place.ready(&function, 1).await.replicas, before.replicas);
+    let query = tidegate_provider::LogQuery {
+        function,
+        instance: None,
+        since: None,
+        tail: None,
+        follow: false,
+    };
+    let lines = place.provider().logs(query).await.expect("a deployed function");
+    let lines: Vec<_> = futures_util::StreamExt::collect(lines).await;
+    let told = |line: &Result<tidegate_provider::LogLine, _>| {
+        line.as_ref().is_ok_and(|line| line.text.contains("while tidegate is away"))
+    };
+    assert!(lines.iter().any(told), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn images_of_a_file_are_checked_before_they_have_a_name() {
+    let Some(place) = Place::open().await else { return };
+    let config = &place.harness.config;
+    let good = place.harness.daemon.path("good.tar");
+    let entry = serde_json::json!({"Entrypoint": ["/entry"]});
+    // A layer that is not there yet.
+    images::write_as(
+        &good,
+        "docker.io/library/other:1",
+        &entry,
+        &[("bin/more", b"unheard-of".to_vec())],
+    );
+    let bytes = std::fs::read(&good).expect("written above");
+
+    // One byte of a layer is another one.
+    let at = bytes.windows(7).position(|it| it == b"unheard").expect("a file of the layer");
+    let mut changed = bytes.clone();
+    changed[at] = b'H';
+    let told = import_text(&place, &changed).await;
+    assert!(told.contains("digest"), "{told}");
+    let told = import_text(&place, &bytes[..bytes.len() / 2]).await;
+    assert!(!told.is_empty());
+    let told = import_text(&place, b"no archive at all").await;
+    assert!(!told.is_empty());
+    assert!(!place.ctr("openfaas-fn", &["images", "list", "-q"]).contains("other"));
+
+    let names = import_images(config, &good, Some("renamed:2")).await.expect("a good file");
+    assert_eq!(names, ["docker.io/library/renamed:2"]);
+}
+
+/// What is said of a bad file.
+async fn import_text(place: &Place, bytes: &[u8]) -> String {
+    let path = place.harness.daemon.path("bad.tar");
+    std::fs::write(&path, bytes).expect("a file");
+    let imported = import_images(&place.harness.config, &path, None).await;
+    imported.expect_err("a bad file").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_nothing_where_all_is_there_and_names_what_is_not() {
+    let Some(place) = Place::open().await else { return };
+    let mut config = place.harness.config.clone();
+    assert_eq!(doctor(&config).await, []);
+    config.socket = Path::new("/nowhere/s").to_owned();
+    config.plugin_dirs = vec!["/nowhere".into()];
+    let told = doctor(&config).await;
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].what.contains("/nowhere/s") && told[0].mend.contains("containerd"), "{told:?}");
+    assert!(told[1].mend.contains("containernetworking-plugins"), "{told:?}");
+}

@@ -38,6 +38,13 @@ impl Banner {
 
     /// Printed when the functions are deployed; `more` are there that are not among them.
     pub fn print_functions(&self, functions: &[Seeded], more: usize) {
+        if functions.is_empty() {
+            let url = format!("http://{}", self.api);
+            print(&format!(
+                "\nNo function is deployed yet. Try next:\n  tidegate image import FILE.tar\n  tidegate deploy --name NAME --image IMAGE -g {url}\n"
+            ));
+            return;
+        }
         let widest = functions.iter().map(|function| function.name.len()).max().unwrap_or(0).max(8);
         let mut text =
             format!("\n{:widest$}  {:>8}  {:12}  {}\n", "FUNCTION", "REPLICAS", "SCALING", "NOTE");

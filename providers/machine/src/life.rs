@@ -103,11 +103,14 @@ impl<R: Runtime> Life<R> {
         format!("was not ready within {}", format_duration(deadline))
     }
 
-    /// It runs, and is not ready yet. From now on it may be frozen, and asked what it uses.
+    /// It runs, and is not ready yet. From now on it may be frozen, and asked what it uses. Of one that was
+    /// found running this may be said again, and so that it is [ready](Life::ready).
     pub fn started(&self, live: Arc<R::Live>) {
         self.report(|slot| {
-            slot.live = Some(live);
-            slot.sample = Some(Sample::start(clock::running()));
+            // What one that was found has used so far was not used lately.
+            if slot.live.replace(live).is_none() {
+                slot.sample = Some(Sample::start(clock::running()));
+            }
         });
     }
 

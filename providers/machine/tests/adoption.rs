@@ -155,6 +155,8 @@ fn usage_of_a_replica_found_counts_from_then_on() {
         scene.deployed(plain("busy"), 1).await;
     });
     stage.scene(async |scene| {
+        // Its task has had its say, and time has passed.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         let usage = scene.provider.usage(&id("busy")).await.expect("deployed");
         assert_eq!((usage[0].cpu_millis, usage[0].cpu_millicores), (5000, 0.0));
     });

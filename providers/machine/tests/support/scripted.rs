@@ -290,13 +290,14 @@ impl Runtime for Scripted {
                 facts.starts += 1;
                 facts.replicas.insert(id.clone(), body);
             });
-            life.started(Arc::new(Alive { world: world.clone(), id: id.clone() }));
         }
-        if !world.facts().replicas[id].ready {
+        life.started(Arc::new(Alive { world: world.clone(), id: id.clone() }));
+        let ready = world.facts().replicas[id].ready;
+        if !ready {
             sleep(START).await;
             world.change(|facts| facts.replicas.get_mut(id).unwrap().ready = true);
-            life.ready(Some(address()), "");
         }
+        life.ready(Some(address()), "");
         if world.facts().all_crash {
             world.crash(id);
         }

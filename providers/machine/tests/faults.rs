@@ -212,6 +212,16 @@ fn logs_that_others_write_are_followed_and_their_last_words_told() {
             assert!(line.text.starts_with(&number.to_string()), "{}", line.text);
         }
 
+        // A look between the two steps of turning a file over reads nothing twice.
+        let file = folder.join(format!("{replica}.log"));
+        let turned = async {
+            std::fs::rename(&file, file.with_extension("log.1")).expect("a log");
+            sleep(Duration::from_secs(1)).await;
+            says(&folder, replica.as_str(), "turned\n", "");
+        };
+        let (line, ()) = tokio::join!(next(&mut lines), turned);
+        assert_eq!(line.text, "turned");
+
         says(&folder, replica.as_str(), "", "no such table\n");
         assert_eq!(next(&mut lines).await.text, "no such table");
         scene.world.crash(&replica);

@@ -181,9 +181,11 @@ impl Reader {
         for cursor in &mut self.cursors {
             cursor.find_files();
         }
-        // Logs of long-gone replicas that were removed and read to the end.
+        // Logs of long-gone replicas that were removed and read to the end. One that is just being turned
+        // over has only its older file.
         self.cursors.retain(|cursor| {
-            cursor.next.is_some() || !cursor.files.is_empty() && cursor.path.exists()
+            let exists = || cursor.path.exists() || older(&cursor.path).exists();
+            cursor.next.is_some() || !cursor.files.is_empty() && exists()
         });
     }
 }

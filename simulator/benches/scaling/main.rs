@@ -4,6 +4,7 @@
 //! had to wait, actions, overshoot, and what a restart at constant load changes. Nothing here reads a clock:
 //! the figures are the same on every machine.
 
+mod causal;
 mod restart;
 mod suites;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use suites::{SUITES, Suite, WARM_UP};
 use tidegate_simulator::generate::generate;
 use tidegate_simulator::report::PolicyReport;
+use tidegate_simulator::trace::Trace;
 use tidegate_simulator::{Contender, Options, PolicyFile, run};
 
 const OTHERS: [&str; 6] = ["openfaas-pro", "knative", "keda", "community", "fixed:10m", "oracle"];
@@ -19,6 +21,10 @@ const OTHERS: [&str; 6] = ["openfaas-pro", "knative", "keda", "community", "fixe
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    if wanted.iter().any(|one| one == "causal") {
+        causal::report();
+        return;
+    }
     let fits = |suite: &&Suite| wanted.is_empty() || wanted.iter().any(|one| one == suite.name);
     let mut ours = Vec::new();
     for suite in SUITES.iter().filter(fits) {
@@ -71,6 +77,16 @@ fn play(suite: &Suite, trace: &str, scaler: &str) -> PolicyReport {
     let model = format!("cold={}", suite.cold).parse().expect("a good model");
     let options = Options { model, ..Options::default() };
     run(&trace, &contender(scaler, suite), &options, None).report
+}
+
+/// Its calls.
+fn trace_of(suite: &Suite) -> Trace {
+    generate(suite.trace).expect("a good generator")
+}
+
+/// Replica-seconds of one who knows them beforehand.
+fn clairvoyant(suite: &Suite) -> f64 {
+    play(suite, suite.trace, "oracle").replica_seconds
 }
 
 /// Everybody gets the same labels; those that somebody has no use for are not used.

@@ -280,7 +280,8 @@ fn what_cannot_work_is_refused_with_what_would() {
     };
     with(&["--policy", "nobody"]).failed(2, &["nobody is called", "budget:HOURS", "knative"]);
     with(&["--policy", "fixed:soon"]).failed(2, &["fixed:10m"]);
-    with(&["--policy", "budget:much"]).failed(2, &["replica-hours a day"]);
+    with(&["--policy", "budget:much"]).failed(2, &["budget:much cannot work", "hours a day"]);
+    with(&["--policy", "budget:0"]).failed(2, &["replica-hours a day above 0"]);
     with(&["-l", "com.openfaas.scale.min"]).failed(2, &["use KEY=VALUE"]);
     with(&["-l", "com.openfaas.scale.min=5", "-l", "com.openfaas.scale.max=2"])
         .failed(2, &["com.openfaas.scale.m", "cannot work"]);

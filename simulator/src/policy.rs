@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 use tidegate_autoscaler::Config;
-use tidegate_core::{BadLabel, Policy, PolicyWarning, parse_duration};
+use tidegate_core::{BadLabel, Decimal, Policy, PolicyWarning, parse_duration};
 
 use crate::peers::{BadScaler, Kind};
 use crate::run::Options;
@@ -109,7 +109,9 @@ pub enum BadPolicy {
         value: String,
     },
     /// Not a number of hours.
-    #[error("autoscaler.idle_budget: {value:?} is not a decimal number of replica-hours a day")]
+    #[error(
+        "autoscaler.idle_budget: {value:?} is not a number of replica-hours a day above 0, such as 24 or 1.5"
+    )]
     Budget {
         /// Its value.
         value: String,
@@ -135,7 +137,7 @@ impl PolicyFile {
     /// replica-hours a day for all functions together.
     ///
     /// # Errors
-    /// When nobody is called that, or the hours are no decimal number.
+    /// When nobody is called that, or the hours are no decimal number above zero.
     pub fn named(word: &str) -> Result<Self, BadPolicy> {
         let Some(hours) = word.strip_prefix("budget:") else {
             word.parse::<Kind>()?;
@@ -208,8 +210,9 @@ impl AutoscalerFile {
         config.dry_run_idle = self.dry_run_idle.unwrap_or(config.dry_run_idle);
         if let Some(hours) = &self.idle_budget {
             let value = hours.to_string();
-            let hours = value.parse().map_err(|_| BadPolicy::Budget { value })?;
-            config.idle_budget = Some(hours);
+            // Nothing is no budget, here as in the gateway.
+            let hours = value.parse::<Decimal>().ok().filter(|hours| !hours.is_zero());
+            config.idle_budget = Some(hours.ok_or(BadPolicy::Budget { value })?);
         }
         if config.fast_window > config.stable_window {
             return Err(BadPolicy::Windows);

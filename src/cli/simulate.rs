@@ -14,7 +14,8 @@ use tidegate_simulator::record::Recorder;
 use tidegate_simulator::report::{Report, html};
 use tidegate_simulator::trace::{Reading, Trace, read};
 use tidegate_simulator::{
-    Contender, Kind, Options, PolicyFile, ProviderModel, Replayed, replay, run as simulate,
+    BadPolicy, Contender, Kind, Options, PolicyFile, ProviderModel, Replayed, replay,
+    run as simulate,
 };
 
 use super::Context;
@@ -220,8 +221,11 @@ fn contenders(context: &Context, args: &Args) -> Result<Vec<Contender>, Failure>
 fn policy_file(text: &str) -> Result<PolicyFile, Failure> {
     let path = Path::new(text);
     if !path.exists() {
-        return PolicyFile::named(text)
-            .map_err(|error| Failure::usage(format!("policy {text} is no file")).because(error));
+        return PolicyFile::named(text).map_err(|error| {
+            let nobody = matches!(error, BadPolicy::Scaler(_));
+            let what = if nobody { "is no file" } else { "cannot work" };
+            Failure::usage(format!("policy {text} {what}")).because(error)
+        });
     }
     let content = std::fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read {text}")).because(error))?;

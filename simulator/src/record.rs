@@ -13,6 +13,7 @@
 //! Times and the integral of concurrency are nanoseconds; `-` is none. Whoever holds a scale loop may
 //! write one; `tidegate simulate` reads it as a trace, and [`crate::replay()`] decides it anew.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -151,27 +152,30 @@ impl Recorder {
     /// A look, why there was one, and what it came to.
     pub fn decided(&mut self, now: Moment, cause: Cause, seen: &Observation, verdict: &Verdict) {
         self.begin("look", now, &seen.function);
-        self.put(format_args!(",{},{}", cause_text(cause), seen.revision));
-        match &seen.load {
-            Some(load) => {
-                self.put(format_args!(",{},{}", load.in_flight, load.waiting));
-                self.put(format_args!(",{},{}", load.started, load.completed));
-                self.put(format_args!(",{},", load.concurrency_nanos));
-                self.number(load.last_end.map(Moment::as_nanos));
-            }
-            None => self.line.push_str(",-,-,-,-,-,-"),
-        }
-        self.put(format_args!(",{},{},{}", seen.desired, seen.ready, seen.pending));
-        self.put(format_args!(",{},{},", seen.draining, seen.frozen));
-        self.number(seen.replica_limit.map(u64::from));
         self.line.push(',');
+        self.line.push_str(&cause_text(cause));
+        self.number(Some(seen.revision));
+        let load = seen.load.as_ref();
+        self.number(load.map(|load| load.in_flight));
+        self.number(load.map(|load| load.waiting));
+        self.number(load.map(|load| load.started));
+        self.number(load.map(|load| load.completed));
+        self.number(load.map(|load| load.concurrency_nanos));
+        self.number(load.and_then(|load| load.last_end).map(Moment::as_nanos));
+        for count in [seen.desired, seen.ready, seen.pending, seen.draining, seen.frozen] {
+            self.number(Some(u64::from(count.get())));
+        }
+        self.number(seen.replica_limit.map(u64::from));
         self.number(verdict.change.map(|change| u64::from(change.to.get())));
         let depth = match verdict.change.map(|change| change.depth) {
             None => "-",
             Some(Depth::Removed) => "removed",
             Some(Depth::Frozen) => "frozen",
         };
-        self.put(format_args!(",{depth},{}", verdict.label));
+        for word in [depth, verdict.label] {
+            self.line.push(',');
+            self.line.push_str(word);
+        }
         self.write();
     }
 
@@ -187,14 +191,28 @@ impl Recorder {
     }
 
     fn begin(&mut self, kind: &str, now: Moment, function: &FunctionId) {
-        self.put(format_args!("{kind},{},{function}", now.as_nanos()));
+        self.line.push_str(kind);
+        self.number(Some(now.as_nanos()));
+        self.line.push(',');
+        self.line.push_str(function.as_str());
     }
 
+    /// A field with a number, or with a dash for none. A live gateway writes fifteen of them at every look, and
+    /// formatting them in general took most of its time.
     fn number(&mut self, number: Option<u64>) {
-        match number {
-            Some(number) => self.put(format_args!("{number}")),
-            None => self.line.push('-'),
+        self.line.push(',');
+        let Some(mut rest) = number else { return self.line.push('-') };
+        let mut digits = [0; 20];
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
         }
+        self.line.push_str(std::str::from_utf8(&digits[first..]).expect("digits are text"));
     }
 
     fn put(&mut self, text: std::fmt::Arguments<'_>) {
@@ -225,13 +243,13 @@ fn config_line(config: &Config) -> String {
     format!("config,{spans}{budget},dry_run_idle={dry_run_idle},can_freeze={can_freeze}")
 }
 
-fn cause_text(cause: Cause) -> String {
+fn cause_text(cause: Cause) -> Cow<'static, str> {
     match cause {
-        Cause::Look => "look".to_owned(),
-        Cause::Ask(Ask::Wake) => "wake".to_owned(),
-        Cause::Ask(Ask::AlertFiring) => "firing".to_owned(),
-        Cause::Ask(Ask::AlertResolved) => "resolved".to_owned(),
-        Cause::Ask(Ask::Operator(asked)) => format!("operator:{asked}"),
+        Cause::Look => "look".into(),
+        Cause::Ask(Ask::Wake) => "wake".into(),
+        Cause::Ask(Ask::AlertFiring) => "firing".into(),
+        Cause::Ask(Ask::AlertResolved) => "resolved".into(),
+        Cause::Ask(Ask::Operator(asked)) => format!("operator:{asked}").into(),
     }
 }
 

@@ -29,7 +29,7 @@ const SPEC: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 /// Longest that the end of a killed task may take.
 const LONGEST_END: Duration = Duration::from_secs(30);
 /// How often a task that cannot be removed yet is tried again.
-const REMOVE_TRIES: u32 = 100;
+const REMOVE_TRIES: u32 = 20;
 const REMOVE_PAUSE: Duration = Duration::from_millis(50);
 
 /// A signal that cannot be refused.

@@ -57,12 +57,15 @@ pub(crate) struct Network {
 pub(crate) struct Taken {
     id: String,
     state: Attaching,
+    networks: Arc<Networks>,
 }
 
 #[derive(Debug)]
 enum Attaching {
     Done(Network),
     UnderWay(oneshot::Receiver<Result<Network, Failure>>),
+    /// Whoever took it has it.
+    Claimed,
 }
 
 /// All networks of this backend.
@@ -109,7 +112,11 @@ impl Networks {
         let spare = self.lock().pop();
         if let Some(network) = spare {
             self.refill();
-            return Ok(Taken { id: network.id.clone(), state: Attaching::Done(network) });
+            return Ok(Taken {
+                id: network.id.clone(),
+                state: Attaching::Done(network),
+                networks: self.clone(),
+            });
         }
         let id = self.name().await?;
         let networks = self.clone();
@@ -121,7 +128,7 @@ impl Networks {
                 networks.give_back(unclaimed).await;
             }
         });
-        Ok(Taken { id, state: Attaching::UnderWay(receiver) })
+        Ok(Taken { id, state: Attaching::UnderWay(receiver), networks: self.clone() })
     }
 
     /// Makes networks ahead of need, in the background.
@@ -280,12 +287,38 @@ impl Taken {
     }
 
     /// Waits until it is attached.
-    pub(crate) async fn attached(self) -> Result<Network, Failure> {
-        match self.state {
+    pub(crate) async fn attached(mut self) -> Result<Network, Failure> {
+        let gone = || Failure::Told("the backend is shutting down".to_owned());
+        if let Attaching::UnderWay(receiver) = &mut self.state {
+            let network = receiver.await.unwrap_or_else(|_| Err(gone()));
+            self.state = Attaching::Claimed;
+            return network;
+        }
+        match std::mem::replace(&mut self.state, Attaching::Claimed) {
             Attaching::Done(network) => Ok(network),
-            Attaching::UnderWay(receiver) => receiver
-                .await
-                .unwrap_or_else(|_| Err(Failure::Told("the backend is shutting down".to_owned()))),
+            _ => Err(gone()),
+        }
+    }
+}
+
+/// What nobody claimed goes back, wherever its taker went away.
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let unclaimed = match std::mem::replace(&mut self.state, Attaching::Claimed) {
+            Attaching::Done(network) => Some(network),
+            Attaching::UnderWay(mut receiver) => {
+                // From here on the one who attaches it finds nobody, and gives it back himself.
+                receiver.close();
+                receiver.try_recv().ok().and_then(Result::ok)
+            }
+            Attaching::Claimed => None,
+        };
+        if let Some(network) = unclaimed
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let networks = self.networks.clone();
+            let back = async move { networks.give_back(network).await };
+            self.networks.tasks.spawn_on(back, &runtime);
         }
     }
 }

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use tidegate_provider::Address;
 use tidegate_provider_machine::{End, Life, Limits, Live, Used, exit};
 use tokio::time::timeout;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::cgroup::Cgroup;
 use crate::connection::Scope;
@@ -44,6 +44,9 @@ pub(crate) const RESTARTS: &str = "tidegate/restarts";
 
 /// Between two tries of what containerd's absence keeps from being done.
 const AWAY_PAUSE: Duration = Duration::from_millis(100);
+/// How often something that containerd refuses to remove is tried, and the longest pause in between.
+const REFUSED_TRIES: u32 = 60;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A start that meets a shim which is just ending is tried this often.
 const SHIM_TRIES: u32 = 20;
 const SHIM_PAUSE: Duration = Duration::from_millis(50);
@@ -117,27 +120,27 @@ impl Stage<'_> {
     pub(crate) async fn live(&self, seat: &mut Seat) -> End {
         let running = match seat.found.take() {
             Some(running) => running,
-            None => {
-                let started = tokio::select! {
-                    biased;
-                    () = self.life.told_to_end() => None,
-                    started = self.start(seat) => Some(started),
-                };
-                match started {
-                    None => return self.end(End::Told).await,
-                    Some(Err(failure)) => {
-                        return self.end(End::Crash(format!("cannot be started: {failure}"))).await;
-                    }
-                    Some(Ok(running)) => running,
+            None => match self.start(seat).await {
+                Ok(Some(running)) => running,
+                Ok(None) => return self.end(End::Told).await,
+                Err(failure) => {
+                    return self.end(End::Crash(format!("cannot be started: {failure}"))).await;
                 }
-            }
+            },
         };
         self.watch(running).await
     }
 
-    /// Up to a program that runs; what is half done after a failure is for [`Stage::end`].
-    async fn start(&self, seat: &mut Seat) -> Result<Running, Failure> {
-        self.ground.board.back().await;
+    /// Up to a program that runs; none when told to end before. What is half done is for [`Stage::end`].
+    ///
+    /// Told to end, it stops between steps and never within one: containerd goes on with what it was asked
+    /// for when nobody waits any more, and would make what nobody removes.
+    async fn start(&self, seat: &mut Seat) -> Result<Option<Running>, Failure> {
+        tokio::select! {
+            biased;
+            () = self.life.told_to_end() => return Ok(None),
+            () = self.ground.board.back() => {}
+        }
         let revision = self.life.revision();
         let image = self.ground.images.get(self.scope.namespace(), &revision.spec.image).await?;
         // A network is attached while the container is made.
@@ -148,28 +151,30 @@ impl Stage<'_> {
                 (taken.id().to_owned(), Some(taken))
             }
         };
-        let attach = async {
-            match taken {
-                Some(taken) => Ok(Some(taken.attached().await?)),
-                None => Ok(None),
+        let place = &mut seat.network;
+        let attach = async move {
+            if let Some(taken) = taken {
+                // In the seat at once: from there it is removed, whatever becomes of the rest.
+                *place = Some(taken.attached().await?);
             }
+            Ok(())
         };
         let mut recorded = seat.scope.is_some();
         let making = self.make(&mut recorded, seat.lives, &image, &id);
-        let (attached, made) = tokio::join!(attach, making);
-        // What there is now is kept, whatever failed.
+        let (attached, made): (Result<(), Failure>, _) = tokio::join!(attach, making);
         seat.scope = recorded.then(|| self.scope.clone());
         seat.lives += 1;
-        if let Some(network) = attached? {
-            seat.network = Some(network);
-        }
+        attached?;
         let pid = made?;
+        if self.life.is_told_to_end() {
+            return Ok(None);
+        }
         let network = seat.network.as_ref().expect("a network was there or is now");
         let address = network.socket(revision.spec.port);
         let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
         containers::start(&self.scope, &self.container).await?;
         let live = Replica::new(self.ground, &self.scope, &self.container);
-        Ok(Running { live, ending, address, ready: false })
+        Ok(Some(Running { live, ending, address, ready: false }))
     }
 
     /// Makes container and task; returns the task's process.
@@ -400,7 +405,8 @@ impl Stage<'_> {
 
     /// Makes sure that nothing runs any more.
     async fn end(&self, end: End) -> End {
-        self.persist(|| containers::end_task(&self.scope, &self.container)).await;
+        insist(self.ground, &self.container, || containers::end_task(&self.scope, &self.container))
+            .await;
         end
     }
 
@@ -419,8 +425,27 @@ fn signal(written: &str) -> Option<u32> {
     name.parse::<Signal>().ok().map(|signal| (signal as i32).cast_unsigned())
 }
 
+/// Does a step that nothing may be left of: again also when it is refused, with growing pauses, for some minutes.
+pub(crate) async fn insist<F: Future<Output = Result<(), Failure>>>(
+    ground: &Ground,
+    container: &str,
+    mut step: impl FnMut() -> F,
+) {
+    let mut pause = AWAY_PAUSE;
+    for _ in 0..REFUSED_TRIES {
+        match step().await {
+            Ok(()) => return,
+            Err(failure) if failure.is_away() => ground.board.back().await,
+            Err(failure) => debug!(container, "another try: {failure}"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    warn!(container, "cannot be removed; left to the next opening");
+}
+
 /// Does a step, again and again while containerd is away. What it refuses is left to the next opening.
-pub(crate) async fn persist<F: Future<Output = Result<(), Failure>>>(
+async fn persist<F: Future<Output = Result<(), Failure>>>(
     ground: &Ground,
     container: &str,
     mut step: impl FnMut() -> F,

@@ -21,7 +21,7 @@ use crate::containers::{self, NewContainer};
 use crate::deployed::{self, Spec};
 use crate::error::{BACKEND, Failure, or_absent};
 use crate::ground::{BY_PROCESS, Ground, labels, open_failure};
-use crate::replica::{FUNCTION, Replica, STATE, Seat, Stage, persist};
+use crate::replica::{FUNCTION, Replica, STATE, Seat, Stage, insist};
 use crate::{Config, archive, found};
 
 /// Runs replicas as containers through containerd.
@@ -267,7 +267,7 @@ impl Runtime for ContainerdRuntime {
         };
         for scope in scopes {
             let snapshotter = &self.ground.config.snapshotter;
-            persist(&self.ground, &id, || containers::remove(&scope, snapshotter, &id)).await;
+            insist(&self.ground, &id, || containers::remove(&scope, snapshotter, &id)).await;
         }
         if let Some(network) = seat.network {
             self.ground.networks.remove(&network.id).await;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tidegate_provider_machine::Settings;
 
-use crate::Subnet;
+use crate::{Registries, Subnet};
 
 /// Settings of the containerd backend.
 #[derive(Clone, Debug)]
@@ -44,6 +44,8 @@ pub struct Config {
     pub hosts: Vec<(IpAddr, String)>,
     /// Most processes and threads of a replica.
     pub pids: u64,
+    /// Where images come from that are not on this machine.
+    pub registries: Registries,
     /// Size of `/tmp` of functions whose root is read-only, in bytes; counts as memory.
     pub tmp_bytes: u64,
 }
@@ -68,6 +70,7 @@ impl Config {
             name_servers: Vec::new(),
             hosts: Vec::new(),
             pids: 4096,
+            registries: Registries::default(),
             tmp_bytes: 64 << 20,
         }
     }

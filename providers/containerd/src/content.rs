@@ -16,7 +16,7 @@ use crate::connection::{Scope, call, unlocked};
 use crate::error::{Failure, or_absent, or_there};
 
 /// Bytes of one message of a write.
-const PIECE: usize = 1 << 20;
+pub(crate) const PIECE: usize = 1 << 20;
 /// Most bytes of a manifest or configuration that are read into memory.
 pub(crate) const LARGEST_DOCUMENT: u64 = 4 << 20;
 const WRITE: &str = "write to containerd's content store";
@@ -95,8 +95,7 @@ pub(crate) async fn write<R: AsyncRead + Unpin>(
         Err(failure) if failure.is_there_already() => label_if_any(scope, blob).await,
         Err(failure) if !failure.is_away() => {
             // What was written is not the blob; nobody should go on from there.
-            let abort = AbortRequest { r#ref: reference(blob) };
-            or_absent(call(WRITE, scope.content().abort(abort)).await)?;
+            abort(scope, blob).await?;
             Err(failure)
         }
         done => done,
@@ -128,15 +127,21 @@ pub(crate) async fn write_bytes(
     Ok(digest)
 }
 
-/// One write under way.
-struct Writer {
+/// Throws away what was written of a blob so far.
+pub(crate) async fn abort(scope: &Scope, blob: &Blob) -> Result<(), Failure> {
+    let request = AbortRequest { r#ref: reference(blob) };
+    or_absent(call(WRITE, scope.content().abort(request)).await)
+}
+
+/// One write under way; its lock goes with it.
+pub(crate) struct Writer {
     messages: mpsc::Sender<WriteContentRequest>,
     answers: Streaming<WriteContentResponse>,
 }
 
 impl Writer {
     /// Takes the blob's lock; says how much of it is there.
-    async fn open(scope: &Scope, blob: &Blob) -> Result<(Self, u64), Failure> {
+    pub(crate) async fn open(scope: &Scope, blob: &Blob) -> Result<(Self, u64), Failure> {
         let (messages, outgoing) = mpsc::channel(1);
         let stream = futures_util::stream::unfold(outgoing, |mut outgoing| async {
             outgoing.recv().await.map(|message| (message, outgoing))
@@ -168,7 +173,7 @@ impl Writer {
     }
 
     /// Writes what is missing from `offset` on, and commits.
-    async fn fill<R: AsyncRead + Unpin>(
+    pub(crate) async fn fill<R: AsyncRead + Unpin>(
         mut self,
         blob: &Blob,
         mut source: R,
@@ -191,16 +196,26 @@ impl Writer {
                     blob.digest, blob.size
                 )));
             }
-            let next = offset + data.len() as u64;
-            self.send(WriteContentRequest {
-                action: WriteAction::Write.into(),
-                offset: offset.cast_signed(),
-                data,
-                ..WriteContentRequest::default()
-            })
-            .await?;
-            offset = next;
+            offset = self.append(offset, data).await?;
         }
+        self.commit(blob, offset).await
+    }
+
+    /// Writes a piece; returns where the next one goes.
+    pub(crate) async fn append(&mut self, offset: u64, data: Vec<u8>) -> Result<u64, Failure> {
+        let next = offset + data.len() as u64;
+        self.send(WriteContentRequest {
+            action: WriteAction::Write.into(),
+            offset: offset.cast_signed(),
+            data,
+            ..WriteContentRequest::default()
+        })
+        .await?;
+        Ok(next)
+    }
+
+    /// Makes what was written a blob, when it has the right size and digest.
+    pub(crate) async fn commit(mut self, blob: &Blob, offset: u64) -> Result<(), Failure> {
         self.send(WriteContentRequest {
             action: WriteAction::Commit.into(),
             total: blob.size.cast_signed(),

@@ -6,6 +6,8 @@ use containerd_client::tonic::{Code, Status};
 use thiserror::Error;
 use tidegate_provider::ProviderError;
 
+use crate::pull::PullError;
+
 /// The backend's name in errors and to clients.
 pub(crate) const BACKEND: &str = "containerd";
 
@@ -43,6 +45,9 @@ pub enum Failure {
         #[source]
         source: io::Error,
     },
+    /// An image could not be pulled.
+    #[error(transparent)]
+    Pull(PullError),
     /// What was asked or given cannot be used, in words for users.
     #[error("{0}")]
     Told(String),
@@ -87,6 +92,11 @@ impl Failure {
         self.code() == Some(Code::Unavailable)
     }
 
+    /// Whether what was written is not what was to be written.
+    pub(crate) fn is_mismatch(&self) -> bool {
+        self.code() == Some(Code::FailedPrecondition)
+    }
+
     /// Whether a shim was not there any more when it was asked: replicas share one, which ends with the last
     /// of them.
     pub(crate) fn is_of_a_shim(&self) -> bool {
@@ -122,6 +132,7 @@ impl From<Failure> for ProviderError {
             Failure::TooSlow { seconds, .. } => {
                 Self::TooSlow { backend: BACKEND, limit: std::time::Duration::from_secs(seconds) }
             }
+            Failure::Pull(error) => error.into(),
             Failure::Told(why) => Self::Invalid(why),
             Failure::Refused { action, .. } => Self::Failed {
                 backend: BACKEND,

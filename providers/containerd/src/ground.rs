@@ -68,7 +68,7 @@ impl Ground {
         let (board, end) = (Arc::<Board>::default(), CancellationToken::new());
         let heard = namespaces.full(tidegate_core::DEFAULT_NAMESPACE);
         tasks.spawn(board.clone().run(connection.clone(), heard, end.clone()));
-        let images = Images::new(connection, config.snapshotter.clone());
+        let images = Images::new(connection, config.snapshotter.clone(), config.registries.clone());
         let ground = Arc::new(Self {
             images,
             namespaces,

@@ -4,11 +4,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use containerd_client::types::Descriptor as Target;
+use tidegate_provider::Pairs;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::connection::{Connection, Scope};
 use crate::error::Failure;
 use crate::image::{self, Image};
+use crate::pull::{self, PullError, PullPolicy, Puller, Registries, plainly};
 use crate::reference::Reference;
 
 /// Namespace, and the pinned name.
@@ -20,38 +23,78 @@ pub(crate) struct Images {
     connection: Connection,
     snapshotter: String,
     known: Mutex<HashMap<Key, Arc<Image>>>,
+    puller: Puller,
     /// Two deployments of one image unpack it once.
     opening: AsyncMutex<()>,
 }
 
 impl Images {
-    pub(crate) fn new(connection: Connection, snapshotter: String) -> Self {
-        Self { connection, snapshotter, known: Mutex::default(), opening: AsyncMutex::default() }
+    pub(crate) fn new(connection: Connection, snapshotter: String, registries: Registries) -> Self {
+        Self {
+            connection,
+            snapshotter,
+            known: Mutex::default(),
+            puller: Puller::new(registries),
+            opening: AsyncMutex::default(),
+        }
     }
 
-    /// Finds what a user wrote in `namespace` or one of `others`, makes it ready, and returns the name by
-    /// which [`Images::get`] finds the same bytes for ever.
+    /// When a function's image is asked for at its registry.
+    pub(crate) fn policy(&self, annotations: &Pairs) -> Result<PullPolicy, Failure> {
+        let Some(written) = annotations.get(pull::PULL_POLICY) else {
+            return Ok(self.puller.policy());
+        };
+        let told = |bad| Failure::Told(format!("annotation {}: {bad}", pull::PULL_POLICY));
+        written.parse().map_err(told)
+    }
+
+    /// Finds what a user wrote in `namespace` or one of `others`, or at its registry as the policy says, makes
+    /// it ready, and returns the name by which [`Images::get`] finds the same bytes for ever.
     pub(crate) async fn resolve(
         &self,
         written: &str,
+        policy: PullPolicy,
         namespace: &str,
         others: &[String],
     ) -> Result<String, Failure> {
         let reference = Reference::parse(written)?;
         let name = reference.to_string();
         let scope = self.connection.within(namespace);
+        // Slow, and so not while others who only open an image wait.
+        let target = self.find(&scope, &reference, policy, others).await?;
         let _opening = self.opening.lock().await;
-        let target = match image::find(&scope, &name).await? {
-            Some(target) => target,
-            None => self.lend(&scope, &name, others).await?,
-        };
         let pinned = pinned(&reference, &target.digest);
         if pinned != name {
             image::name(&scope, &pinned, target.clone()).await?;
         }
-        let image = image::open(&scope, &self.snapshotter, &pinned, &target).await?;
+        let image =
+            image::open(&scope, &self.snapshotter, &pinned, &target).await.map_err(plainly)?;
         self.lock().insert((namespace.to_owned(), pinned.clone()), Arc::new(image));
         Ok(pinned)
+    }
+
+    async fn find(
+        &self,
+        scope: &Scope,
+        reference: &Reference,
+        policy: PullPolicy,
+        others: &[String],
+    ) -> Result<Target, Failure> {
+        let name = reference.to_string();
+        let here = image::find(scope, &name).await?;
+        match (policy, here) {
+            (PullPolicy::Always, here) => {
+                self.puller.newest(scope, reference, here.as_ref(), &pull::log).await
+            }
+            (_, Some(target)) => Ok(target),
+            (_, None) => match (self.lend(scope, &name, others).await?, policy) {
+                (Some(target), _) => Ok(target),
+                (None, PullPolicy::Never) => {
+                    Err(Failure::Pull(PullError::Forbidden { image: name }))
+                }
+                (None, _) => self.puller.newest(scope, reference, None, &pull::log).await,
+            },
+        }
     }
 
     async fn lend(
@@ -59,17 +102,15 @@ impl Images {
         scope: &Scope,
         name: &str,
         others: &[String],
-    ) -> Result<containerd_client::types::Descriptor, Failure> {
+    ) -> Result<Option<Target>, Failure> {
         for other in others.iter().filter(|other| *other != scope.namespace()) {
             let other = self.connection.within(other);
             if let Some(target) = image::find(&other, name).await? {
                 image::lend(&other, scope, name, &target).await?;
-                return Ok(target);
+                return Ok(Some(target));
             }
         }
-        Err(Failure::Told(format!(
-            "image {name} is not on this machine; bring it here with `tidegate image import FILE.tar`"
-        )))
+        Ok(None)
     }
 
     /// An image by the name that [`Images::resolve`] returned.
@@ -81,7 +122,7 @@ impl Images {
         let scope = self.connection.within(namespace);
         let _opening = self.opening.lock().await;
         let target = image::find(&scope, pinned).await?.ok_or_else(|| {
-            Failure::Told(format!("image {pinned} is not on this machine any more; bring it back with `tidegate image import FILE.tar`"))
+            Failure::Told(format!("image {pinned} is not on this machine any more; bring it back with `tidegate image pull {pinned}` or `tidegate image import FILE.tar`"))
         })?;
         let image = Arc::new(image::open(&scope, &self.snapshotter, pinned, &target).await?);
         self.lock().insert(key, image.clone());

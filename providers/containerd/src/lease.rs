@@ -45,6 +45,11 @@ impl Lease {
         &self.inner
     }
 
+    /// Leaves it to run out by itself: what it holds is wanted by a later try.
+    pub(crate) fn leave(mut self) {
+        self.outer = None;
+    }
+
     /// Ends the lease before this returns; what it alone held is collected soon.
     pub(crate) async fn end(mut self) {
         if let Some(outer) = self.outer.take() {

@@ -27,6 +27,7 @@ mod netlink;
 mod netns;
 mod network;
 mod probe;
+mod pull;
 mod reference;
 mod replica;
 mod runtime;
@@ -42,6 +43,10 @@ pub use config::Config;
 pub use deployed::Spec;
 pub use doctor::{Missing, doctor};
 pub use error::Failure;
+pub use pull::{
+    PULL_POLICY, Progress, Proxies, PullError, PullEvent, PullPolicy, Pulled, Registries,
+    UnknownPolicy, pull_image,
+};
 pub use reference::Reference;
 pub use replica::{Replica, Seat};
 pub use runtime::{ContainerdProvider, ContainerdRuntime, import_images};

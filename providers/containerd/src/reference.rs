@@ -118,7 +118,8 @@ fn is_tag(tag: &str) -> bool {
         && tag.bytes().all(|byte| word(byte) || b".-".contains(&byte))
 }
 
-fn is_digest(digest: &str) -> bool {
+/// Whether this is a digest that containerd and registries know.
+pub(crate) fn is_digest(digest: &str) -> bool {
     digest.strip_prefix("sha256:").is_some_and(|hex| {
         hex.len() == 64
             && hex.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))

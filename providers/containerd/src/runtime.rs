@@ -165,7 +165,9 @@ impl Runtime for ContainerdRuntime {
             // Said by the engine in better words; here only so that no image is brought there.
             return Ok(Spec::known(deployment, ""));
         }
-        let image = self.ground.images.resolve(&deployment.image, &namespace, &others).await?;
+        let images = &self.ground.images;
+        let policy = images.policy(&deployment.annotations)?;
+        let image = images.resolve(&deployment.image, policy, &namespace, &others).await?;
         Ok(Spec::known(deployment, &image))
     }
 

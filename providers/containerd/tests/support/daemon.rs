@@ -18,7 +18,7 @@ use std::time::Duration;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
-use tidegate_provider_containerd::{Config, Subnet};
+use tidegate_provider_containerd::{Config, PullPolicy, Subnet};
 
 /// Longest that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -108,6 +108,8 @@ impl Daemon {
         config.masquerade = false;
         config.firewall = Some(false);
         config.spare_networks = 1;
+        // No test asks the Internet.
+        config.registries.policy = PullPolicy::Never;
         config.settings.backoff_first = Duration::from_millis(10);
         config.settings.backoff_longest = Duration::from_millis(100);
         config.settings.grace = Duration::from_secs(2);
@@ -267,7 +269,7 @@ fn permitted() -> Result<(), String> {
     made.map_err(|error| format!("control groups cannot be made in {}: {error}", base.display()))
 }
 
-fn skip(why: &str) {
+pub fn skip(why: &str) {
     let line = format!("containerd backend: {why}\n");
     if let Ok(path) = std::env::var("TIDEGATE_TEST_SKIPS") {
         let file = fs::File::options().append(true).create(true).open(path);

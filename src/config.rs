@@ -242,7 +242,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 40] = [
+pub const KNOWN: [&str; 46] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -257,6 +257,12 @@ pub const KNOWN: [&str; 40] = [
     "TIDEGATE_BRIDGE",
     "TIDEGATE_SUBNET",
     "TIDEGATE_MASQUERADE",
+    "TIDEGATE_PULL_POLICY",
+    "TIDEGATE_REGISTRY_LOGINS",
+    "TIDEGATE_PLAIN_REGISTRIES",
+    "TIDEGATE_TLS_REGISTRIES",
+    "TIDEGATE_REGISTRY_MIRRORS",
+    "TIDEGATE_REGISTRY_CA",
     "TIDEGATE_AUTH",
     "TIDEGATE_PASSWORD_FILE",
     "TIDEGATE_IDLE_AFTER",

@@ -1,10 +1,10 @@
-//! Settings of what runs replicas: which backend, and what the containerd backend is told.
+//! Settings of what runs replicas: which backend, and what the containerd backend is told, of registries too.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use tidegate_core::Reader;
-use tidegate_provider_containerd::{Config as ContainerdConfig, Subnet};
+use tidegate_provider_containerd::{Config as ContainerdConfig, Proxies, Registries, Subnet};
 
 /// What runs replicas.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,73 @@ pub(super) fn containerd(read: &mut Reader<'_>) -> ContainerdConfig {
         "a range of addresses such as 10.62.0.0/16, with 8 to 30 fixed bits",
     );
     config.masquerade = read.flag("TIDEGATE_MASQUERADE", config.masquerade);
+    config.registries = registries(read);
     config
+}
+
+/// Where images come from; of the settings that other programs have, too.
+fn registries(read: &mut Reader<'_>) -> Registries {
+    let mut registries = Registries::default();
+    registries.policy =
+        read.parsed("TIDEGATE_PULL_POLICY", registries.policy, "Always, IfNotPresent or Never");
+    let folder = |text: Option<String>, below: &str| text.map(|it| PathBuf::from(it).join(below));
+    let own = read.optional_text("TIDEGATE_REGISTRY_LOGINS").map(|text| {
+        if !text.starts_with('/') || text.contains('\0') {
+            read.refuse("TIDEGATE_REGISTRY_LOGINS", "a full path, beginning with /");
+        }
+        PathBuf::from(text)
+    });
+    let docker = folder(read.optional_text("DOCKER_CONFIG"), "config.json");
+    let home = folder(read.optional_text("HOME"), ".docker/config.json");
+    registries.logins =
+        own.into_iter().chain(registries.logins).chain(docker).chain(home).collect();
+    registries.plain = hosts(read, "TIDEGATE_PLAIN_REGISTRIES");
+    registries.encrypted = hosts(read, "TIDEGATE_TLS_REGISTRIES");
+    for mirror in list(read, "TIDEGATE_REGISTRY_MIRRORS") {
+        match mirror.split_once('=') {
+            Some((of, by)) if is_host(of) && is_host(by) => {
+                registries.mirrors.entry(of.to_owned()).or_default().push(by.to_owned());
+            }
+            _ => read.refuse(
+                "TIDEGATE_REGISTRY_MIRRORS",
+                "pairs HOST=MIRROR with commas between, such as docker.io=10.0.0.1:5000",
+            ),
+        }
+    }
+    for file in list(read, "TIDEGATE_REGISTRY_CA") {
+        if !file.starts_with('/') || file.contains('\0') {
+            read.refuse("TIDEGATE_REGISTRY_CA", "full paths of PEM files with commas between");
+        }
+        registries.authorities.push(file.into());
+    }
+    let mut either = |upper: &str, lower: &str| {
+        let said = read.optional_text(upper).or_else(|| read.optional_text(lower));
+        said.filter(|text| !text.is_empty())
+    };
+    registries.proxies = Proxies {
+        http: either("HTTP_PROXY", "http_proxy"),
+        https: either("HTTPS_PROXY", "https_proxy"),
+        except: either("NO_PROXY", "no_proxy"),
+    };
+    registries
+}
+
+fn list(read: &mut Reader<'_>, name: &str) -> Vec<String> {
+    let text = read.optional_text(name).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
+
+fn hosts(read: &mut Reader<'_>, name: &str) -> Vec<String> {
+    let hosts = list(read, name);
+    if !hosts.iter().all(|host| is_host(host)) {
+        read.refuse(name, "hosts with commas between, such as 10.0.0.1:5000");
+    }
+    hosts
+}
+
+fn is_host(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte))
 }
 
 fn path(read: &mut Reader<'_>, name: &str, default: PathBuf) -> PathBuf {

@@ -41,7 +41,7 @@ impl Banner {
         if functions.is_empty() {
             let url = format!("http://{}", self.api);
             print(&format!(
-                "\nNo function is deployed yet. Try next:\n  tidegate image import FILE.tar\n  tidegate deploy --name NAME --image IMAGE -g {url}\n"
+                "\nNo function is deployed yet. Try next:\n  tidegate deploy --name NAME --image IMAGE -g {url}\n  tidegate image import FILE.tar    for images that no registry has\n"
             ));
             return;
         }

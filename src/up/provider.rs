@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tidegate_provider::Provider;
 use tidegate_provider_containerd::{ContainerdProvider, Settings};
 use tidegate_provider_process::{Config as ProcessConfig, ProcessProvider};
+use tokio_rustls::rustls::crypto::ring;
 use tracing::info;
 
 use crate::config::{Backend, Config};
@@ -62,6 +63,12 @@ pub fn answers(socket: &Path) -> bool {
     UnixStream::connect(socket).is_ok()
 }
 
+/// Makes ring the process's provider of TLS, which pulls of images need.
+pub fn install_tls() {
+    // An error says that another one is there already, which does as well.
+    let _ = ring::default_provider().install_default();
+}
+
 async fn process(config: &Config, workers: &Tasks) -> Result<Opened, CannotOpen> {
     let mut process = ProcessConfig::new(config.state_dir.join("process"));
     process.start_deadline = config.start_deadline;
@@ -75,6 +82,7 @@ async fn process(config: &Config, workers: &Tasks) -> Result<Opened, CannotOpen>
 }
 
 async fn containerd(config: &Config, workers: &Tasks) -> Result<Opened, CannotOpen> {
+    install_tls();
     let mut containerd = config.containerd.clone();
     containerd.settings = Settings::new(config.state_dir.join("containerd"));
     containerd.settings.start_deadline = config.start_deadline;

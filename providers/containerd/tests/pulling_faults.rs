@@ -217,6 +217,26 @@ async fn bytes_with_another_digest_are_refused_and_not_kept() {
 }
 
 #[tokio::test]
+async fn bad_bytes_and_broken_connections_by_turns_come_to_an_end() {
+    let puller = puller!();
+    let image = large();
+    let layer = image.layer(0);
+    let (broken, wrong) = (layer.clone(), vec![0; image.blobs[&layer].len()]);
+    let registry = Scripted::serve(image, move |asked| match asked {
+        _ if !asked.is_blob(&broken) => None,
+        Asked { from: None, .. } => Some(Answer::Breaks(MIB)),
+        _ => says(200, wrong.clone()),
+    });
+
+    let name = format!("{}/app:1", registry.host());
+    let pulling = puller.refusal(&name);
+    let said = tokio::time::timeout(Duration::from_secs(60), pulling).await.expect("it ends");
+
+    assert!(said.contains(&format!("layer {layer}")), "{said}");
+    assert!(registry.blob_asked_from(&layer).len() <= 6, "{:?}", registry.blob_asked_from(&layer));
+}
+
+#[tokio::test]
 async fn a_manifest_with_another_digest_is_refused() {
     let puller = puller!();
     let (image, other) = (large(), Image::new(here(), &[b"other"]));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::error::{io_chain, said_plainly};
+use super::error::{PullError, io_chain, said_plainly};
 use super::flights::Flights;
 use super::patience::Patience;
 use super::progress::{Progress, PullEvent};
@@ -34,6 +34,8 @@ impl Fetch<'_> {
     pub(crate) async fn blob(&self, blob: &Blob) -> Result<(), Failure> {
         let _flight = self.flights.enter(&blob.digest).await;
         let mut patience = Patience::new(self.registries, self.progress);
+        // What came before bad bytes was thrown away with them: it is no progress, nor is what comes again.
+        let mut bad = false;
         loop {
             let mut came = 0;
             match self.go_on(blob, &mut came).await {
@@ -43,7 +45,8 @@ impl Fetch<'_> {
                 }
                 Err(failure) if failure.is_locked() => tokio::time::sleep(LOCKED).await,
                 Err(failure) => {
-                    if came > 0 {
+                    bad |= matches!(failure, Failure::Pull(PullError::Damaged { .. }));
+                    if came > 0 && !bad {
                         patience.renew();
                     }
                     patience.after(said_plainly(failure)).await?;
@@ -66,7 +69,7 @@ impl Fetch<'_> {
             self.tell(blob, offset);
             let flow = match self.registry.blob(&blob.digest, offset).await {
                 // What logged us in may have run out.
-                Err(Failure::Pull(super::PullError::Refused { .. })) => {
+                Err(Failure::Pull(PullError::Refused { .. })) => {
                     self.registry.log_in().await?;
                     self.registry.blob(&blob.digest, offset).await?
                 }
@@ -80,8 +83,7 @@ impl Fetch<'_> {
         match writer.commit(blob, offset).await {
             Err(failure) if failure.is_there_already() => Ok(()),
             Err(failure) if failure.is_mismatch() => {
-                // Else each next try would go on behind the same bad bytes. Bad bytes are no progress.
-                *came = 0;
+                // Else each next try would go on behind the same bad bytes.
                 Err(self.start_over(blob, &failure.to_string()).await)
             }
             done => done,

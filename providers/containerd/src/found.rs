@@ -50,6 +50,7 @@ pub(crate) async fn found(ground: &Arc<Ground>) -> Result<Vec<Found<ContainerdRu
                 Some(found) => all.push((container, found)),
                 None => {
                     info!(container = %container.id, "removing a container that cannot go on");
+                    ground.thaw(&scope, &container.id);
                     containers::remove(&scope, &ground.config.snapshotter, &container.id).await?;
                 }
             }
@@ -86,6 +87,7 @@ async fn end_strays(ground: &Ground, scope: &Scope) -> Result<(), Failure> {
             labels: labels([(STATE, ground.state.name().to_owned())]),
             extensions: [].into(),
         };
+        ground.thaw(scope, &id);
         containers::record(scope, new).await?;
         containers::remove(scope, &ground.config.snapshotter, &id).await?;
     }

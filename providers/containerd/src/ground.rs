@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use crate::Config;
-use crate::cgroup::Hierarchy;
+use crate::cgroup::{Cgroup, Hierarchy};
 use crate::connection::{Connection, Scope};
 use crate::error::Failure;
 use crate::events::Board;
@@ -126,6 +126,15 @@ impl Ground {
     /// The cgroup of a container, from the root of each hierarchy.
     pub(crate) fn cgroup(&self, scope: &Scope, container: &str) -> String {
         format!("/{}/{container}", scope.namespace())
+    }
+
+    /// Lets a container's processes run, so that they can end: of a frozen one that was killed runc says that it
+    /// is paused, and removes nothing.
+    pub(crate) fn thaw(&self, scope: &Scope, container: &str) {
+        if let Some(hierarchy) = &self.hierarchy {
+            // There is nothing to thaw when the group is gone.
+            let _ = Cgroup::new(hierarchy, &self.cgroup(scope, container)).thaw();
+        }
     }
 
     /// Where `hosts` and `resolv.conf` are.

@@ -405,8 +405,11 @@ impl Stage<'_> {
 
     /// Makes sure that nothing runs any more.
     async fn end(&self, end: End) -> End {
-        insist(self.ground, &self.container, || containers::end_task(&self.scope, &self.container))
-            .await;
+        let ending = || {
+            self.ground.thaw(&self.scope, &self.container);
+            containers::end_task(&self.scope, &self.container)
+        };
+        insist(self.ground, &self.container, ending).await;
         end
     }
 

@@ -269,7 +269,11 @@ impl Runtime for ContainerdRuntime {
         };
         for scope in scopes {
             let snapshotter = &self.ground.config.snapshotter;
-            insist(&self.ground, &id, || containers::remove(&scope, snapshotter, &id)).await;
+            let removing = || {
+                self.ground.thaw(&scope, &id);
+                containers::remove(&scope, snapshotter, &id)
+            };
+            insist(&self.ground, &id, removing).await;
         }
         if let Some(network) = seat.network {
             self.ground.networks.remove(&network.id).await;

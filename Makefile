@@ -42,6 +42,7 @@ bench: ## Run all benchmarks, some beside nginx and HAProxy; see docs/benchmarks
 	$(CARGO) bench --locked -p tidegate-idler
 	$(CARGO) bench --locked -p tidegate-simulator
 	@scripts/bench-load --command target/release/tidegate
+	@scripts/bench-containerd
 
 doc: ## Build the API documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked

@@ -14,8 +14,9 @@ use std::time::Duration;
 use harness::function;
 use place::{Place, ask};
 use tidegate_core::Replicas;
-use tidegate_provider::{Phase, Provider, ProviderError, Resources};
+use tidegate_provider::{Address, Phase, Provider, ProviderError, Resources};
 use tidegate_provider_containerd::{ContainerdProvider, import_images};
+use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 const SHELL: &str = "serve shell";
@@ -88,7 +89,13 @@ async fn functions_serve_while_containerd_is_away_and_all_is_well_when_it_is_bac
     assert_eq!(ask(&before.replicas[0], "echo serves").await, "serves");
     // It ends while nobody can hear of it.
     ask(&before.replicas[0], "(sleep 1; kill -9 -1) & echo soon").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let Address::Tcp(address) = before.replicas[0].address.clone() else { panic!("an address") };
+    let ended = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.expect("its program ends");
 
     place.harness.daemon.launch();
     let back = async {

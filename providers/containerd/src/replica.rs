@@ -64,6 +64,13 @@ pub struct Seat {
     pub(crate) found: Option<Running>,
 }
 
+/// A task that was made, and whose program has not started.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) ending: Ending,
+    pub(crate) address: SocketAddr,
+}
+
 /// A task that runs.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -136,6 +143,15 @@ impl Stage<'_> {
     /// Told to end, it stops between steps and never within one: containerd goes on with what it was asked
     /// for when nobody waits any more, and would make what nobody removes.
     async fn start(&self, seat: &mut Seat) -> Result<Option<Running>, Failure> {
+        let Some(created) = self.create(seat).await? else { return Ok(None) };
+        if self.life.is_told_to_end() {
+            return Ok(None);
+        }
+        self.begin(created).await.map(Some)
+    }
+
+    /// Up to a task whose program has not started; none when told to end before.
+    async fn create(&self, seat: &mut Seat) -> Result<Option<Created>, Failure> {
         tokio::select! {
             biased;
             () = self.life.told_to_end() => return Ok(None),
@@ -166,15 +182,18 @@ impl Stage<'_> {
         seat.lives += 1;
         attached?;
         let pid = made?;
-        if self.life.is_told_to_end() {
-            return Ok(None);
-        }
         let network = seat.network.as_ref().expect("a network was there or is now");
         let address = network.socket(revision.spec.port);
         let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
+        Ok(Some(Created { ending, address }))
+    }
+
+    /// Starts the program of a task that was made.
+    async fn begin(&self, created: Created) -> Result<Running, Failure> {
+        let Created { ending, address } = created;
         containers::start(&self.scope, &self.container).await?;
         let live = Replica::new(self.ground, &self.scope, &self.container);
-        Ok(Some(Running { live, ending, address, ready: false }))
+        Ok(Running { live, ending, address, ready: false })
     }
 
     /// Makes container and task; returns the task's process.

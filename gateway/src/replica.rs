@@ -105,7 +105,7 @@ impl Handle {
     /// Follows what the provider says. A replica that has left service is no victim any more: should it
     /// come back, thawed, it serves again.
     pub(crate) fn follow(&self, phase: Phase) {
-        if matches!(phase, Phase::Frozen | Phase::Stopping) {
+        if matches!(phase, Phase::Frozen | Phase::Created | Phase::Stopping) {
             self.draining.store(false, Ordering::SeqCst);
             self.ending.store(false, Ordering::SeqCst);
             self.pool.clear();

@@ -1,4 +1,4 @@
-//! How long calls wait for a replica that is frozen, or was removed, and how long twenty replicas take.
+//! How long calls wait for a replica that is frozen, created, or was removed, and how long twenty replicas take.
 //!
 //! `cargo bench -p tidegate-provider-containerd --bench starts`, as root, on a quiet machine; a containerd of its
 //! own is started. From the wish for a count to the first answer, by the provider alone: the gateway adds its own.
@@ -36,6 +36,7 @@ async fn main() {
     let Some(place) = Place::with(|config| config.spare_networks = 2).await else { return };
     let name = place.deployed(function("bench", SERVER), 1).await;
     frozen(&place, &name).await;
+    created(&place, &name).await;
     cold(&place, &name, "removed, networks ahead of need").await;
     wave(&place, &name).await;
     drop(place);
@@ -55,6 +56,18 @@ async fn frozen(place: &Place, name: &FunctionId) {
         times.push(answered(&mut watch, begun).await);
     }
     tell("frozen -> first answer", times);
+}
+
+async fn created(place: &Place, name: &FunctionId) {
+    let mut times = Vec::new();
+    for _ in 0..COLD_ROUNDS {
+        place.create(name).await;
+        let mut watch = place.provider().watch();
+        let begun = Instant::now();
+        place.provider().scale(name, ScaleTo::replicas(1)).await.expect("deployed");
+        times.push(answered(&mut watch, begun).await);
+    }
+    tell("created, not started -> first answer", times);
 }
 
 async fn cold(place: &Place, name: &FunctionId, what: &str) {

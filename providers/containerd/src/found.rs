@@ -17,7 +17,8 @@ use crate::error::Failure;
 use crate::ground::{Ground, labels};
 use crate::network::Network;
 use crate::replica::{
-    FUNCTION, GENERATION, NETWORK, PORT, READY, REPLICA, RESTARTS, Replica, Running, STATE, Seat,
+    Created, FUNCTION, GENERATION, NETWORK, PORT, READY, REPLICA, RESTARTS, Replica, Running,
+    STATE, Seat, Task,
 };
 use crate::runtime::ContainerdRuntime;
 
@@ -115,7 +116,7 @@ fn watch_networks(ground: &Arc<Ground>, all: &[(Container, Found<ContainerdRunti
     });
 }
 
-/// Takes over a container whose program was started; none when it never was, or cannot be reached any more.
+/// Takes over a container that has a task, and a network by which it can be reached.
 async fn take(
     ground: &Arc<Ground>,
     scope: &Scope,
@@ -148,6 +149,13 @@ async fn take(
     };
     match task.status() {
         Status::Stopped => found.detail = words(task.exit_status),
+        Status::Created => {
+            let ending = ground.board.listen(scope.namespace(), &container.id, task.pid);
+            found.phase = Phase::Created;
+            let live = Replica::new(ground, scope, &container.id);
+            found.live = Some(live.clone());
+            seat.found = Some(Task::Created(Created { live, ending, address }));
+        }
         Status::Running | Status::Paused | Status::Pausing => {
             let live = Replica::new(ground, scope, &container.id);
             let frozen = live.cgroup.as_ref().is_some_and(|it| it.is_frozen().unwrap_or(false));
@@ -160,7 +168,7 @@ async fn take(
             };
             found.address = Some(Address::Tcp(address));
             found.live = Some(live.clone());
-            seat.found = Some(Running { live, ending, address, ready });
+            seat.found = Some(Task::Running(Running { live, ending, address, ready }));
         }
         _ => return None,
     }

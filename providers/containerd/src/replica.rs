@@ -61,12 +61,20 @@ pub struct Seat {
     /// How often it was started.
     pub(crate) lives: u32,
     /// What runs in it already, found at the opening.
-    pub(crate) found: Option<Running>,
+    pub(crate) found: Option<Task>,
+}
+
+/// A task that is there already.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Created(Created),
+    Running(Running),
 }
 
 /// A task that was made, and whose program has not started.
 #[derive(Debug)]
 pub(crate) struct Created {
+    pub(crate) live: Arc<Replica>,
     pub(crate) ending: Ending,
     pub(crate) address: SocketAddr,
 }
@@ -125,29 +133,35 @@ pub(crate) struct Stage<'a> {
 impl Stage<'_> {
     /// From start to end.
     pub(crate) async fn live(&self, seat: &mut Seat) -> End {
-        let running = match seat.found.take() {
-            Some(running) => running,
-            None => match self.start(seat).await {
-                Ok(Some(running)) => running,
-                Ok(None) => return self.end(End::Told).await,
-                Err(failure) => {
-                    return self.end(End::Crash(format!("cannot be started: {failure}"))).await;
-                }
-            },
-        };
-        self.watch(running).await
+        match self.start(seat).await {
+            Ok(running) => self.watch(running).await,
+            Err(end) => self.end(end).await,
+        }
     }
 
-    /// Up to a program that runs; none when told to end before. What is half done is for [`Stage::end`].
+    /// Up to a program that runs, or an end before that. What is half done is for [`Stage::end`].
     ///
     /// Told to end, it stops between steps and never within one: containerd goes on with what it was asked
     /// for when nobody waits any more, and would make what nobody removes.
-    async fn start(&self, seat: &mut Seat) -> Result<Option<Running>, Failure> {
-        let Some(created) = self.create(seat).await? else { return Ok(None) };
-        if self.life.is_told_to_end() {
-            return Ok(None);
+    async fn start(&self, seat: &mut Seat) -> Result<Running, End> {
+        let failed = |failure| End::Crash(format!("cannot be started: {failure}"));
+        let mut created = match seat.found.take() {
+            Some(Task::Running(running)) => return Ok(running),
+            Some(Task::Created(created)) => created,
+            None => self.create(seat).await.map_err(failed)?.ok_or(End::Told)?,
+        };
+        self.life.started(created.live.clone());
+        tokio::select! {
+            biased;
+            () = self.life.told_to_end() => return Err(End::Told),
+            exit = created.ending.exit() => {
+                let end = End::Crash(self.words(&created.ending, &exit));
+                self.lost(&end);
+                return Err(end);
+            }
+            () = self.life.wanted() => {}
         }
-        self.begin(created).await.map(Some)
+        self.begin(created).await.map_err(failed)
     }
 
     /// Up to a task whose program has not started; none when told to end before.
@@ -185,14 +199,14 @@ impl Stage<'_> {
         let network = seat.network.as_ref().expect("a network was there or is now");
         let address = network.socket(revision.spec.port);
         let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
-        Ok(Some(Created { ending, address }))
+        let live = Replica::new(self.ground, &self.scope, &self.container);
+        Ok(Some(Created { live, ending, address }))
     }
 
     /// Starts the program of a task that was made.
     async fn begin(&self, created: Created) -> Result<Running, Failure> {
-        let Created { ending, address } = created;
+        let Created { live, ending, address } = created;
         containers::start(&self.scope, &self.container).await?;
-        let live = Replica::new(self.ground, &self.scope, &self.container);
         Ok(Running { live, ending, address, ready: false })
     }
 
@@ -324,11 +338,15 @@ impl Stage<'_> {
         } else {
             self.until_ready(&mut ending, address).await
         };
-        if let End::Crash(why) = &end {
-            // At once, before anything is cleaned up.
+        self.lost(&end);
+        self.end(end).await
+    }
+
+    /// Tells of a crash at once, before anything is cleaned up.
+    fn lost(&self, end: &End) {
+        if let End::Crash(why) = end {
             self.life.lost(why);
         }
-        self.end(end).await
     }
 
     async fn until_ready(&self, ending: &mut Ending, address: SocketAddr) -> End {

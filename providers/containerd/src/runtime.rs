@@ -144,6 +144,10 @@ impl Runtime for ContainerdRuntime {
         true
     }
 
+    fn creates(&self) -> bool {
+        true
+    }
+
     fn limits_hold(&self) -> bool {
         self.ground.hierarchy.is_some()
     }

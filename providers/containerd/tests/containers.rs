@@ -119,6 +119,43 @@ async fn replicas_outlive_a_crash_of_the_control_plane() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_created_replica_is_taken_over_and_started() {
+    let Some(mut place) = Place::open().await else { return };
+    let waiting = place.deployed(function("waiting", SHELL), 1).await;
+    place.freeze(&waiting).await;
+    let created = place.create(&waiting).await;
+    let task = || place.ctr("openfaas-fn", &["tasks", "list"]);
+    let before = task();
+    assert!(!before.contains("RUNNING"), "what was frozen is gone: {before}");
+    // What it takes is told: its program has no memory yet.
+    let used = place.provider().usage(&waiting).await.expect("deployed");
+    assert!(used.len() == 1 && used[0].memory_bytes < 16 << 20, "{used:?}");
+
+    place.crash_and_reopen().await;
+
+    let status = place.provider().get(&waiting).await.expect("deployed");
+    assert_eq!(status.ready().get(), 0);
+    assert_eq!((status.replicas.len(), status.replicas[0].phase), (1, Phase::Created));
+    assert_eq!(status.replicas[0].id, created.replicas[0].id);
+    assert_eq!(place.ctr("openfaas-fn", &["tasks", "list"]), before, "the same process waits");
+    place.scale(&waiting, 1).await;
+    assert_eq!(place.text(&waiting, "echo started").await, "started");
+    assert_eq!(place.ready(&waiting, 1).await.replicas[0].id, created.replicas[0].id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_created_replica_that_is_killed_is_gone_and_a_call_gets_another() {
+    let Some(place) = Place::open().await else { return };
+    let waiting = place.deployed(function("killed", SHELL), 1).await;
+    place.create(&waiting).await;
+    let task = place.ctr("openfaas-fn", &["tasks", "list", "-q"]);
+    place.ctr("openfaas-fn", &["tasks", "kill", "--signal", "SIGKILL", &task]);
+    place.ready(&waiting, 0).await;
+    place.scale(&waiting, 1).await;
+    assert_eq!(place.text(&waiting, "echo anew").await, "anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_crashed_while_nobody_looked_is_started_again() {
     let Some(mut place) = Place::open().await else { return };
     let function = place.deployed(function("unseen", SHELL), 1).await;

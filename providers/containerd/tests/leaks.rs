@@ -68,7 +68,10 @@ async fn step(place: &mut Place, dice: &mut Dice, name: &str) {
     match dice.roll(10) {
         0 | 1 => drop(place.provider().deploy(function(name, "serve"), Replicas::new(count)).await),
         2 | 3 => drop(place.provider().scale(&id, scale(count, Depth::Removed)).await),
-        4 => drop(place.provider().scale(&id, scale(0, Depth::Frozen)).await),
+        4 => {
+            let depth = if dice.roll(2) == 0 { Depth::Frozen } else { Depth::Created };
+            drop(place.provider().scale(&id, scale(0, depth)).await);
+        }
         5 => drop(place.provider().update(function(name, "serve")).await),
         6 => drop(place.provider().delete(&id).await),
         7 => {

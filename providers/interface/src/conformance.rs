@@ -95,6 +95,10 @@ macro_rules! conformance {
             zero::frozen_replicas_do_not_count_and_thaw
             zero::frozen_replicas_are_removed_when_zero_deepens
             zero::a_frozen_function_can_be_removed
+            zero::created_replicas_do_not_count_and_start
+            zero::created_replicas_stay_one_and_the_same
+            zero::frozen_replicas_give_way_to_created_ones_and_those_to_none
+            zero::a_created_function_can_be_removed_or_updated
             secrets::secrets_are_listed_by_name_alone
             secrets::a_function_reads_its_secret_and_its_next_value
             secrets::secrets_that_are_missing_or_there_already_are_told
@@ -120,6 +124,7 @@ macro_rules! conformance {
             restarting::functions_and_counts_survive_a_crash
             restarting::what_was_removed_stays_removed
             restarting::secrets_and_namespaces_survive_a_crash
+            restarting::a_created_function_wakes_after_a_crash
             restarting::a_bad_update_leaves_the_old_revision_serving_after_a_crash
         }
     };

@@ -80,7 +80,8 @@ impl Default for FakeProvider {
 impl FakeProvider {
     /// An empty one that can do everything.
     pub fn new(starts: Starts) -> Self {
-        let capabilities = Capabilities { freeze: true, victims: true, namespaces: true };
+        let capabilities =
+            Capabilities { freeze: true, create: true, victims: true, namespaces: true };
         Self {
             world: Arc::new(Mutex::new(World::new(starts))),
             changes: Arc::default(),

@@ -159,6 +159,8 @@ pub enum Change {
 pub struct Capabilities {
     /// Replicas can be frozen with their memory kept.
     pub freeze: bool,
+    /// Replicas can be kept created, their programs not started.
+    pub create: bool,
     /// The victims named in [`ScaleTo`] are the ones removed.
     pub victims: bool,
     /// Namespaces can be made and removed.
@@ -173,7 +175,7 @@ pub struct ScaleTo {
     /// Replicas to remove first; they have been drained. Ids that are gone are ignored. When more must
     /// go, the backend picks: those not ready first, then the newest.
     pub victims: Vec<ReplicaId>,
-    /// At zero: how deep. A backend that cannot freeze removes.
+    /// At zero: how deep. A backend that [cannot](Capabilities) do that removes.
     pub depth: Depth,
 }
 
@@ -183,6 +185,10 @@ pub enum Depth {
     /// Replicas are ended.
     #[default]
     Removed,
+    /// At least one replica is kept made, its program not started: all that the next scale above zero does is
+    /// to start it. Replicas that are there are ended, frozen ones too. One that cannot be made, or is lost, is
+    /// not made anew before the next scale.
+    Created,
     /// At least one replica is kept frozen, to be thawed by the next scale above zero.
     Frozen,
 }

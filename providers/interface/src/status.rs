@@ -64,6 +64,8 @@ pub enum Phase {
     Backoff,
     /// Told to end.
     Stopping,
+    /// Made, or on its way to be, its program not started; counts as none until started.
+    Created,
     /// Stopped with its memory kept; counts as none until thawed.
     Frozen,
 }
@@ -140,6 +142,7 @@ impl Phase {
             Self::Ready => "ready",
             Self::Backoff => "backoff",
             Self::Stopping => "stopping",
+            Self::Created => "created",
             Self::Frozen => "frozen",
         }
     }

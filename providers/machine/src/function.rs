@@ -78,10 +78,14 @@ impl<R: Runtime> Function<R> {
         for found in found {
             self.adopt(found, &mut state);
         }
-        let frozen = state.slots.iter().any(|slot| slot.phase == Phase::Frozen);
-        if state.desired.is_zero() && frozen {
-            // So it was asked for, or they would not be there.
-            state.depth = Depth::Frozen;
+        let any = |phase: Phase| state.slots.iter().any(|slot| slot.phase == phase);
+        if state.desired.is_zero() {
+            // So it was asked for, or they would not be there. Of both the deeper one was asked for last.
+            state.depth = match (any(Phase::Created), any(Phase::Frozen)) {
+                (true, _) => Depth::Created,
+                (false, true) => Depth::Frozen,
+                (false, false) => state.depth,
+            };
         }
         self.settle(&mut state);
     }
@@ -91,8 +95,9 @@ impl<R: Runtime> Function<R> {
             return self.host.discard(found);
         };
         let end = CancellationToken::new();
-        state.slots.push(Slot::found(&found, end.clone(), clock::running()));
-        let beginning = Beginning::found(found);
+        let slot = Slot::found(&found, end.clone(), clock::running());
+        let beginning = Beginning::found(found, slot.held.clone());
+        state.slots.push(slot);
         self.run(revision, end, beginning);
     }
 
@@ -125,7 +130,11 @@ impl<R: Runtime> Function<R> {
             state.desired = to.replicas;
             state.version += 1;
         }
-        state.depth = to.depth;
+        state.depth = match to.depth {
+            Depth::Created if !self.host.runtime.creates() => Depth::Removed,
+            depth => depth,
+        };
+        state.lost = 0;
         for victim in &to.victims {
             if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == *victim) {
                 slot.end();
@@ -165,6 +174,7 @@ impl<R: Runtime> Function<R> {
         let mut state = self.state();
         state.previous = state.still_serving();
         state.current = revision;
+        state.lost = 0;
         state.version += 1;
         // A count that changed meanwhile is not in what is kept; its caller waits to keep it.
         if state.version == version + 1 {
@@ -281,13 +291,18 @@ impl<R: Runtime> Function<R> {
         for index in plan.freeze {
             state.slots[index].freeze();
         }
+        for index in plan.wake {
+            state.slots[index].wake();
+        }
         for _ in 0..plan.start {
-            let revision = state.current.clone();
-            self.start_one(revision, state);
+            self.start_one(state.current.clone(), false, state);
+        }
+        for _ in 0..plan.create {
+            self.start_one(state.current.clone(), true, state);
         }
         for _ in 0..plan.start_previous {
             if let Some(previous) = state.previous.clone() {
-                self.start_one(previous, state);
+                self.start_one(previous, false, state);
             }
         }
         if plan.settled && state.previous.take().is_some() {
@@ -297,12 +312,18 @@ impl<R: Runtime> Function<R> {
         thawed
     }
 
-    fn start_one(self: &Arc<Self>, revision: Arc<Revision<R>>, state: &mut State<R>) {
+    /// Makes a replica; `held`, its program is not started before it is woken.
+    fn start_one(self: &Arc<Self>, revision: Arc<Revision<R>>, held: bool, state: &mut State<R>) {
         let id = self.host.state.mint(&self.id);
         let address = self.host.runtime.address(&id);
         let end = CancellationToken::new();
-        state.slots.push(Slot::new(id.clone(), address, revision.number(), end.clone()));
-        self.run(revision, end, Beginning::new(id));
+        let mut slot = Slot::new(id.clone(), address, revision.number(), end.clone());
+        if held {
+            slot.hold();
+        }
+        let beginning = Beginning::new(id, slot.held.clone());
+        state.slots.push(slot);
+        self.run(revision, end, beginning);
     }
 
     fn run(
@@ -376,6 +397,8 @@ impl<R: Runtime> Function<R> {
     /// A replica's task is done.
     pub(crate) fn ended(self: &Arc<Self>, replica: &ReplicaId) {
         let mut state = self.state();
+        let lost = |slot: &Slot<R>| slot.id == *replica && slot.phase == Phase::Created;
+        state.lost += usize::from(state.slots.iter().any(lost));
         state.slots.retain(|slot| slot.id != *replica);
         self.settle(&mut state);
     }

@@ -33,6 +33,8 @@ struct Inner<R: Runtime> {
     id: ReplicaId,
     /// Cancelled by the function when the replica should end.
     end: CancellationToken,
+    /// Cancelled when its program may start; none when it may at once.
+    held: Option<CancellationToken>,
     log: Log,
     /// Kept while the replica counts as one that starts.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
@@ -50,10 +52,11 @@ impl<R: Runtime> Life<R> {
         revision: Arc<Revision<R>>,
         id: ReplicaId,
         end: CancellationToken,
+        held: Option<CancellationToken>,
         log: Log,
     ) -> Self {
         let permit = Mutex::default();
-        Self { inner: Arc::new(Inner { function, revision, id, end, log, permit }) }
+        Self { inner: Arc::new(Inner { function, revision, id, end, held, log, permit }) }
     }
 
     /// The replica.
@@ -96,6 +99,15 @@ impl<R: Runtime> Life<R> {
         self.inner.end.is_cancelled()
     }
 
+    /// Returns when its program may start: at once for most. Asked when everything else is made; one that is
+    /// only created waits here until it is woken, and others may start meanwhile.
+    pub async fn wanted(&self) {
+        if let Some(held) = self.inner.held.as_ref().filter(|held| !held.is_cancelled()) {
+            self.let_others_start();
+            held.cancelled().await;
+        }
+    }
+
     /// Returns when a start that begins now has taken too long: what to say in [`crate::End::Crash`].
     pub async fn too_late(&self) -> String {
         let deadline = self.settings().start_deadline;
@@ -103,7 +115,7 @@ impl<R: Runtime> Life<R> {
         format!("was not ready within {}", format_duration(deadline))
     }
 
-    /// It runs, and is not ready yet. From now on it may be frozen, and asked what it uses. Of one that was
+    /// It is made, or runs, and is not ready yet. From now on it may be asked what it uses. Of one that was
     /// found running this may be said again, and so that it is [ready](Life::ready).
     pub fn started(&self, live: Arc<R::Live>) {
         self.report(|slot| {

@@ -12,6 +12,8 @@ pub(crate) struct View {
     pub(crate) desired: usize,
     /// At zero: how many replicas are kept frozen.
     pub(crate) keep_frozen: usize,
+    /// At zero: how many replicas are kept created, their programs not started.
+    pub(crate) keep_created: usize,
     /// Whether an older revision still serves.
     pub(crate) rolling: bool,
     /// The replicas.
@@ -35,6 +37,10 @@ pub(crate) struct Plan {
     pub(crate) end: Vec<usize>,
     pub(crate) freeze: Vec<usize>,
     pub(crate) thaw: Vec<usize>,
+    /// Created ones whose programs are to be started.
+    pub(crate) wake: Vec<usize>,
+    /// How many replicas of the current revision to make without starting their programs.
+    pub(crate) create: usize,
     /// How many replicas of the current revision to start.
     pub(crate) start: usize,
     /// How many replicas of the revision before it to start, since the current one fails.
@@ -47,6 +53,11 @@ impl Seen {
     /// Whether it is, or will be, one of the count that was asked for.
     fn counts(self) -> bool {
         matches!(self.phase, Phase::Starting | Phase::Ready | Phase::Backoff)
+    }
+
+    /// Whether it is there for later.
+    fn rests(self) -> bool {
+        matches!(self.phase, Phase::Frozen | Phase::Created)
     }
 }
 
@@ -71,6 +82,9 @@ fn to_zero(view: &View) -> Plan {
             }
         }
     }
+    let created: Vec<usize> = view.resting(Phase::Created).collect();
+    plan.create = view.keep_created.saturating_sub(created.len());
+    plan.end.extend(created.into_iter().skip(view.keep_created));
     let rest = |seen: &Seen| !seen.current && seen.phase != Phase::Stopping;
     plan.end.extend(view.of(|seen| rest(seen) || seen.phase == Phase::Backoff && seen.current));
     plan.end.sort_unstable();
@@ -87,13 +101,12 @@ fn to_count(view: &View) -> Plan {
     let surge = view.desired.div_ceil(4);
     let wanted = if rolling { view.desired.min(ready + surge) } else { view.desired };
     let live: Vec<usize> = view.of(|seen| seen.current && seen.counts()).collect();
-    let mut frozen: Vec<usize> =
-        view.of(|seen| seen.current && seen.phase == Phase::Frozen).collect();
     let missing = wanted.saturating_sub(live.len());
-    let unneeded = frozen.split_off(missing.min(frozen.len()));
-    plan.start = missing - frozen.len();
-    plan.thaw = frozen;
-    plan.end.extend(unneeded);
+    let (thaw, warm) = split(view.resting(Phase::Frozen), missing);
+    let (wake, made) = split(view.resting(Phase::Created), missing - thaw.len());
+    plan.start = missing - thaw.len() - wake.len();
+    (plan.thaw, plan.wake) = (thaw, wake);
+    plan.end.extend(warm.into_iter().chain(made));
     plan.end.extend(surplus(view, live, wanted));
 
     let old: Vec<usize> = view.of(|seen| !seen.current && seen.counts()).collect();
@@ -103,9 +116,16 @@ fn to_count(view: &View) -> Plan {
         plan.start_previous = keep.saturating_sub(old.len());
     }
     plan.end.extend(surplus(view, old, keep));
-    plan.end.extend(view.of(|seen| !seen.current && seen.phase == Phase::Frozen));
+    plan.end.extend(view.of(|seen| !seen.current && seen.rests()));
     plan.end.sort_unstable();
     plan
+}
+
+/// The first `most` of them, and the rest.
+fn split(all: impl Iterator<Item = usize>, most: usize) -> (Vec<usize>, Vec<usize>) {
+    let mut first: Vec<usize> = all.collect();
+    let rest = first.split_off(most.min(first.len()));
+    (first, rest)
 }
 
 /// Those of `live` that go so that `wanted` stay: those not ready first, then the newest.
@@ -118,6 +138,11 @@ fn surplus(view: &View, mut live: Vec<usize>, wanted: usize) -> Vec<usize> {
 }
 
 impl View {
+    /// Replicas of the current revision that rest so.
+    fn resting(&self, phase: Phase) -> impl Iterator<Item = usize> + '_ {
+        self.of(move |seen| seen.current && seen.phase == phase)
+    }
+
     fn of<'a>(&'a self, fits: impl Fn(&Seen) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
         self.replicas.iter().enumerate().filter(move |(_, seen)| fits(seen)).map(|(index, _)| index)
     }
@@ -138,7 +163,7 @@ mod tests {
     fn view(desired: usize, replicas: &[(Phase, bool)]) -> View {
         let rolling = replicas.iter().any(|(_, current)| !current);
         let replicas = replicas.iter().map(|(phase, current)| seen(*phase, *current)).collect();
-        View { desired, keep_frozen: 0, rolling, replicas }
+        View { desired, keep_frozen: 0, keep_created: 0, rolling, replicas }
     }
 
     #[test]
@@ -176,6 +201,29 @@ mod tests {
     }
 
     #[test]
+    fn created_ones_start_after_frozen_ones_thawed_and_before_new_ones_are_made() {
+        let three = [(Phase::Created, NEW), (Phase::Frozen, NEW), (Phase::Created, NEW)];
+        let steps = plan(&view(2, &three));
+        assert_eq!((steps.thaw, steps.wake, steps.end), (vec![1], vec![0], vec![2]));
+        let steps = plan(&view(4, &three));
+        assert_eq!((steps.thaw, steps.wake, steps.start), (vec![1], vec![0, 2], 1));
+        let steps = plan(&view(1, &[(Phase::Created, OLD), (Phase::Ready, NEW)]));
+        assert_eq!((steps.wake, steps.end), (vec![], vec![0]));
+    }
+
+    #[test]
+    fn at_created_zero_what_runs_or_is_frozen_ends_and_one_is_made() {
+        let mut view = view(0, &[(Phase::Ready, NEW), (Phase::Frozen, NEW), (Phase::Created, OLD)]);
+        view.keep_created = 1;
+        let steps = plan(&view);
+        assert_eq!((steps.create, steps.end, steps.freeze), (1, vec![0, 1, 2], vec![]));
+        view.replicas = vec![seen(Phase::Stopping, NEW), seen(Phase::Created, NEW)];
+        assert_eq!(plan(&view), Plan { settled: true, ..Plan::default() });
+        view.keep_created = 0;
+        assert_eq!(plan(&view).end, [1]);
+    }
+
+    #[test]
     fn an_old_revision_serves_until_the_new_one_is_ready() {
         let steps = plan(&view(1, &[(Phase::Ready, OLD)]));
         assert_eq!((steps.start, steps.end.len(), steps.settled), (1, 0, false));
@@ -199,29 +247,39 @@ mod tests {
             Phase::Backoff,
             Phase::Stopping,
             Phase::Frozen,
+            Phase::Created,
         ])
     }
 
     proptest! {
         #[test]
         fn plans_are_possible_and_take_no_ready_replica_below_the_count(
-            desired in 0_usize..8, keep_frozen in 0_usize..3,
+            desired in 0_usize..8, keep_frozen in 0_usize..3, keep_created in 0_usize..3,
             replicas in prop::collection::vec((phases(), any::<bool>()), 0..12),
         ) {
             let mut view = view(desired, &replicas);
             view.keep_frozen = keep_frozen;
+            view.keep_created = keep_created;
             let steps = plan(&view);
-            for index in steps.end.iter().chain(&steps.freeze).chain(&steps.thaw) {
+            for index in steps.end.iter().chain(&steps.freeze).chain(&steps.thaw).chain(&steps.wake) {
                 prop_assert!(view.replicas[*index].phase != Phase::Stopping);
             }
             let mut once = steps.end.clone();
             once.dedup();
             prop_assert_eq!(&once, &steps.end);
-            prop_assert!(steps.thaw.iter().chain(&steps.freeze).all(|index| !steps.end.contains(index)));
+            let mut used = steps.thaw.iter().chain(&steps.freeze).chain(&steps.wake);
+            prop_assert!(used.all(|index| !steps.end.contains(index)));
+            let created = |seen: &Seen| seen.phase == Phase::Created;
+            prop_assert!(steps.wake.iter().all(|index| created(&view.replicas[*index])));
             let ready = view.of(|seen| seen.phase == Phase::Ready).count();
             let left = view.of(|seen| seen.phase == Phase::Ready).filter(|i| !steps.end.contains(i)).count();
             if desired > 0 {
                 prop_assert!(left >= ready.min(desired), "{steps:?}");
+                prop_assert_eq!(steps.create, 0);
+            } else {
+                let stay = view.resting(Phase::Created).filter(|i| !steps.end.contains(i)).count();
+                prop_assert_eq!(stay + steps.create, keep_created);
+                prop_assert_eq!((steps.start, steps.wake.len()), (0, 0));
             }
         }
     }

@@ -241,7 +241,8 @@ impl<R: Runtime> Provider for MachineProvider<R> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { freeze: true, victims: true, namespaces: true }
+        let create = self.inner.host.runtime.creates();
+        Capabilities { freeze: true, create, victims: true, namespaces: true }
     }
 
     async fn info(&self) -> Result<ProviderInfo, ProviderError> {

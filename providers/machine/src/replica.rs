@@ -3,6 +3,7 @@
 //! ```text
 //! Starting ──ready──► Ready ──crash──► Backoff ──pause──► Starting …
 //!     └──crash, too late──────────────────►┘
+//! Created ──woken──► Starting            made, its program not started; lost, it is not made anew
 //! any ──told to end──► Stopping ──► gone
 //! ```
 
@@ -33,18 +34,20 @@ pub(crate) struct Beginning<R: Runtime> {
     runs: bool,
     /// Why it does not run any more.
     crashed: Option<String>,
+    /// Cancelled when its program may start; none when it may at once.
+    held: Option<CancellationToken>,
 }
 
 impl<R: Runtime> Beginning<R> {
     /// One that was never started.
-    pub(crate) fn new(id: ReplicaId) -> Self {
-        Self { id, seat: R::Seat::default(), runs: false, crashed: None }
+    pub(crate) fn new(id: ReplicaId, held: Option<CancellationToken>) -> Self {
+        Self { id, seat: R::Seat::default(), runs: false, crashed: None, held }
     }
 
     /// One of an earlier run.
-    pub(crate) fn found(found: Found<R>) -> Self {
+    pub(crate) fn found(found: Found<R>, held: Option<CancellationToken>) -> Self {
         let crashed = (found.phase == Phase::Backoff).then_some(found.detail);
-        Self { id: found.replica, seat: found.seat, runs: crashed.is_none(), crashed }
+        Self { id: found.replica, seat: found.seat, runs: crashed.is_none(), crashed, held }
     }
 }
 
@@ -55,11 +58,11 @@ pub(crate) async fn run<R: Runtime>(
     end: CancellationToken,
     beginning: Beginning<R>,
 ) {
-    let Beginning { id, mut seat, runs, crashed } = beginning;
+    let Beginning { id, mut seat, runs, crashed, held } = beginning;
     let living = async {
         match open_log(&function, &id, runs) {
             Ok(log) => {
-                let life = Life::new(function.clone(), revision, id.clone(), end, log);
+                let life = Life::new(function.clone(), revision, id.clone(), end, held, log);
                 live(&life, &mut seat, runs, crashed).await;
             }
             // Without a log there is no telling what goes wrong; an operator must make room first.
@@ -113,7 +116,7 @@ async fn live<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool, crashe
         None => one_life(life, seat, runs).await,
     };
     while let Some(why) = ended {
-        if was_frozen(life) || life.is_told_to_end() {
+        if rested(life) || life.is_told_to_end() {
             return;
         }
         let pause = backoff.after_crash(life.served());
@@ -178,9 +181,11 @@ async fn with_last_words<R: Runtime>(life: &Life<R>, why: String) -> String {
     }
 }
 
-fn was_frozen<R: Runtime>(life: &Life<R>) -> bool {
+/// Whether nobody wants it now: it was frozen, or its program had not been started.
+fn rested<R: Runtime>(life: &Life<R>) -> bool {
     let state = life.owner().state();
-    state.slots.iter().any(|slot| slot.id == *life.replica() && slot.phase == Phase::Frozen)
+    let slot = state.slots.iter().find(|slot| slot.id == *life.replica());
+    slot.is_some_and(|slot| matches!(slot.phase, Phase::Frozen | Phase::Created))
 }
 
 fn report_crash<R: Runtime>(life: &Life<R>, why: String, pause: Duration) {

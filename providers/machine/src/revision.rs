@@ -20,8 +20,8 @@ pub struct Revision<R: Runtime> {
     pub spec: R::Spec,
     /// Time from SIGTERM to SIGKILL.
     pub grace: Duration,
-    /// Most replicas that are kept frozen at zero.
-    pub(crate) keep_frozen: usize,
+    /// Most replicas that are kept at zero, frozen or created.
+    pub(crate) keep_at_zero: usize,
 }
 
 /// A deployment that was checked, on its way to be a revision.
@@ -47,10 +47,10 @@ impl<R: Runtime> Checked<R> {
     pub(crate) fn revision(self, generation: Generation, settings: &Settings) -> Revision<R> {
         let Self { deployment, spec } = self;
         let grace = grace(&deployment).ok().flatten().unwrap_or(settings.grace);
-        // Labels were checked by the caller; a function without good ones keeps one replica frozen.
-        let keep_frozen = Policy::from_labels(&deployment.labels.to_map())
+        // Labels were checked by the caller; a function without good ones keeps one replica.
+        let keep_at_zero = Policy::from_labels(&deployment.labels.to_map())
             .map_or(1, |(policy, _)| policy.bounds.min().get() as usize);
-        Revision { generation, deployment: Arc::new(deployment), spec, grace, keep_frozen }
+        Revision { generation, deployment: Arc::new(deployment), spec, grace, keep_at_zero }
     }
 }
 

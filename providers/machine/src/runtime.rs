@@ -63,6 +63,12 @@ pub trait Runtime: Debug + Send + Sync + Sized + 'static {
         false
     }
 
+    /// Whether a replica can be made without its program being started: its life then waits for
+    /// [`Life::wanted`] in between. Others are removed at that depth of zero.
+    fn creates(&self) -> bool {
+        false
+    }
+
     /// Whether memory and CPU limits hold for whole replicas.
     fn limits_hold(&self) -> bool {
         true
@@ -223,7 +229,7 @@ pub struct Found<R: Runtime> {
     pub function: FunctionId,
     /// Of which generation of it ([`Revision::generation`]).
     pub generation: Generation,
-    /// What it does: starting, ready, frozen, or `Backoff` when it ended by itself while nobody looked.
+    /// What it does: created, starting, ready, frozen, or `Backoff` when it ended by itself while nobody looked.
     pub phase: Phase,
     /// Where it answers; needed when it is ready or frozen.
     pub address: Option<Address>,

@@ -38,6 +38,8 @@ pub(crate) struct Slot<R: Runtime> {
     /// What runs, while something does.
     pub(crate) live: Option<Arc<R::Live>>,
     frozen: bool,
+    /// Cancelled when the program of a replica that is only created may start; its task holds the other end.
+    pub(crate) held: Option<CancellationToken>,
     pub(crate) sample: Option<Sample>,
 }
 
@@ -62,6 +64,7 @@ impl<R: Runtime> Slot<R> {
             end,
             live: None,
             frozen: false,
+            held: None,
             sample: None,
         }
     }
@@ -76,6 +79,7 @@ impl<R: Runtime> Slot<R> {
             ready_since: serves.then_some(now),
             live: found.live.clone(),
             frozen: found.phase == Phase::Frozen,
+            held: (found.phase == Phase::Created).then(CancellationToken::new),
             ..Self::new(
                 found.replica.clone(),
                 found.address.clone(),
@@ -103,6 +107,20 @@ impl<R: Runtime> Slot<R> {
             current: self.revision == current,
             failing: self.phase == Phase::Backoff
                 || self.phase != Phase::Ready && self.restarts > 0,
+        }
+    }
+
+    /// Keeps its program from being started until it is [woken](Slot::wake).
+    pub(crate) fn hold(&mut self) {
+        self.phase = Phase::Created;
+        self.held = Some(CancellationToken::new());
+    }
+
+    /// Lets its program start.
+    pub(crate) fn wake(&mut self) {
+        self.phase = Phase::Starting;
+        if let Some(held) = self.held.take() {
+            held.cancel();
         }
     }
 

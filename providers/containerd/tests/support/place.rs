@@ -77,12 +77,22 @@ impl Place {
     }
 
     pub async fn freeze(&self, function: &FunctionId) -> FunctionStatus {
-        let to = ScaleTo { depth: Depth::Frozen, ..ScaleTo::replicas(0) };
+        self.to_zero(function, Depth::Frozen, Phase::Frozen).await
+    }
+
+    /// At zero, with one replica that waits to be started, and containerd knows it.
+    #[allow(dead_code, reason = "shared by tests and benches that use different parts")]
+    pub async fn create(&self, function: &FunctionId) -> FunctionStatus {
+        let status = self.to_zero(function, Depth::Created, Phase::Created).await;
+        let made = || self.ctr("openfaas-fn", &["tasks", "list"]).contains("CREATED");
+        assert!(tokio::task::block_in_place(|| super::daemon::within(PATIENCE, made)));
+        status
+    }
+
+    async fn to_zero(&self, function: &FunctionId, depth: Depth, phase: Phase) -> FunctionStatus {
+        let to = ScaleTo { depth, ..ScaleTo::replicas(0) };
         self.provider().scale(function, to).await.expect("a deployed function");
-        self.until(function, |it| {
-            it.count(Phase::Frozen) == Replicas::ONE && it.replicas.len() == 1
-        })
-        .await
+        self.until(function, |it| it.count(phase) == Replicas::ONE && it.replicas.len() == 1).await
     }
 
     /// This many replicas are ready, and there are no others.

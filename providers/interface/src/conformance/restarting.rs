@@ -4,6 +4,7 @@ use tidegate_core::{DEFAULT_NAMESPACE, Replicas};
 
 use super::http::call;
 use super::stage::{Stage, ready_replicas, refused};
+use super::zero::at_created_zero;
 use crate::{FunctionStatus, Namespace, ProviderError, Secret, SecretName};
 
 /// Functions come back as they were said, with the counts that were asked for last.
@@ -66,6 +67,20 @@ pub async fn secrets_and_namespaces_survive_a_crash(stage: &mut Stage) {
     assert_eq!(stage.provider.secrets(DEFAULT_NAMESPACE).await.expect("a list"), [name]);
     let namespaces = stage.provider.namespaces().await.expect("a list");
     assert_eq!(namespaces.contains(&made), with_namespaces);
+}
+
+/// Whether or not what was created is still there: it is at zero, and the next scale brings one that answers.
+pub async fn a_created_function_wakes_after_a_crash(stage: &mut Stage) {
+    let function = stage.deployed(stage.harness.echo("waits"), 1).await;
+    at_created_zero(stage, &function).await;
+
+    stage.crash_and_reopen().await;
+
+    let status = stage.status(&function).await;
+    assert_eq!((status.ready(), status.desired), (Replicas::ZERO, Replicas::ZERO));
+    stage.scale(&function, 1).await;
+    let status = stage.ready(&function, 1).await;
+    stage.echoes(&status).await;
 }
 
 /// The good revision is not forgotten while the bad one is tried.

@@ -9,8 +9,8 @@ use tidegate_core::{DEFAULT_NAMESPACE, FunctionId, Replicas};
 use super::replica::{FakeReplica, Log};
 use super::{CRASHES, NEVER_READY, Starts};
 use crate::{
-    Capabilities, Deployment, Depth, FunctionStatus, Namespace, Phase, ProviderError, ReplicaId,
-    ScaleTo, SecretName,
+    Capabilities, Deployment, Depth, FunctionStatus, Namespace, Phase, ProviderError, Replica,
+    ReplicaId, ScaleTo, SecretName,
 };
 
 /// All there is.
@@ -32,7 +32,7 @@ pub(super) struct Function {
     previous: Option<Revision>,
     created: SystemTime,
     desired: Replicas,
-    frozen_at_zero: bool,
+    depth: Depth,
     replicas: Vec<FakeReplica>,
     log: Log,
 }
@@ -66,7 +66,7 @@ impl World {
             previous: None,
             created: SystemTime::now(),
             desired,
-            frozen_at_zero: false,
+            depth: Depth::Removed,
             replicas: Vec::new(),
             log: Log::default(),
         };
@@ -118,8 +118,17 @@ impl World {
         let (current, serving) = (function.current.clone(), function.serving().clone());
         if wanted == 0 {
             function.sleep();
+            if function.depth == Depth::Created && function.replicas.is_empty() {
+                self.next += 1;
+                let id = ReplicaId::new(format!("{}-fake-{}", id.name(), self.next));
+                let (log, deployment) = (function.log.clone(), current.deployment);
+                let mut replica = FakeReplica::start(id, current.number, deployment, log, shared);
+                replica.replica.phase = Phase::Created;
+                function.replicas.push(replica);
+            }
             return;
         }
+        let starts_at_once = self.starts == Starts::AtOnce;
         let known = [current.number, serving.number];
         let mut fresh = Vec::new();
         let live = function.replicas.iter().filter(|it| it.revision == serving.number).count();
@@ -129,24 +138,31 @@ impl World {
         for revision in starts.chain(trial) {
             self.next += 1;
             let id = ReplicaId::new(format!("{}-fake-{}", id.name(), self.next));
-            let (phase, detail) = match revision.deployment.process.as_str() {
-                CRASHES => (Phase::Backoff, "exited with code 1"),
-                NEVER_READY => (Phase::Starting, ""),
-                _ if self.starts == Starts::WhenTold => (Phase::Starting, ""),
-                _ => (Phase::Ready, ""),
-            };
             let deployment = revision.deployment.clone();
             let mut replica =
                 FakeReplica::start(id, revision.number, deployment, function.log.clone(), shared);
-            replica.replica.phase = phase;
-            replica.replica.detail = detail.to_owned();
-            replica.replica.restarts = u32::from(phase == Phase::Backoff);
+            revision.begin(&mut replica.replica, starts_at_once);
             fresh.push(replica);
         }
         function.replicas.retain(|replica| known.contains(&replica.revision));
-        function.thaw();
+        function.wake(starts_at_once);
         function.shrink(serving.number, wanted);
         function.replicas.extend(fresh);
+    }
+}
+
+impl Revision {
+    /// What becomes of a replica whose program starts.
+    fn begin(&self, replica: &mut Replica, starts_at_once: bool) {
+        let (phase, detail) = match self.deployment.process.as_str() {
+            CRASHES => (Phase::Backoff, "exited with code 1"),
+            NEVER_READY => (Phase::Starting, ""),
+            _ if starts_at_once => (Phase::Ready, ""),
+            _ => (Phase::Starting, ""),
+        };
+        replica.phase = phase;
+        replica.detail = detail.to_owned();
+        replica.restarts = u32::from(phase == Phase::Backoff);
     }
 }
 
@@ -174,7 +190,11 @@ impl Function {
 
     pub(super) fn scale(&mut self, to: ScaleTo, capabilities: Capabilities) {
         self.desired = to.replicas;
-        self.frozen_at_zero = to.depth == Depth::Frozen && capabilities.freeze;
+        self.depth = match to.depth {
+            Depth::Frozen if capabilities.freeze => Depth::Frozen,
+            Depth::Created if capabilities.create => Depth::Created,
+            _ => Depth::Removed,
+        };
         self.replicas.retain(|replica| !to.victims.contains(&replica.replica.id));
     }
 
@@ -187,19 +207,27 @@ impl Function {
     fn sleep(&mut self) {
         self.previous = None;
         let current = self.current.number;
-        let keeps = |phase: Phase| matches!(phase, Phase::Ready | Phase::Frozen);
-        self.replicas
-            .retain(|it| self.frozen_at_zero && it.revision == current && keeps(it.replica.phase));
+        let depth = self.depth;
+        let keeps = |phase: Phase| match depth {
+            Depth::Frozen => matches!(phase, Phase::Ready | Phase::Frozen),
+            Depth::Created => phase == Phase::Created,
+            Depth::Removed => false,
+        };
+        self.replicas.retain(|it| it.revision == current && keeps(it.replica.phase));
         self.replicas.truncate(1);
-        for replica in &mut self.replicas {
+        for replica in self.replicas.iter_mut().filter(|_| depth == Depth::Frozen) {
             replica.replica.phase = Phase::Frozen;
         }
     }
 
-    fn thaw(&mut self) {
+    /// Lets what is frozen run, and starts what is created.
+    fn wake(&mut self, starts_at_once: bool) {
+        let current = self.current.clone();
         for replica in &mut self.replicas {
-            if replica.replica.phase == Phase::Frozen {
-                replica.replica.phase = Phase::Ready;
+            match replica.replica.phase {
+                Phase::Frozen => replica.replica.phase = Phase::Ready,
+                Phase::Created => current.begin(&mut replica.replica, starts_at_once),
+                _ => {}
             }
         }
     }

@@ -21,6 +21,9 @@ pub(crate) struct State<R: Runtime> {
     pub(super) current: Arc<Revision<R>>,
     pub(super) previous: Option<Arc<Revision<R>>>,
     pub(crate) slots: Vec<Slot<R>>,
+    /// Created replicas that were lost, or could not be made, since a count was last asked for: they are not
+    /// made anew, or what fails would be tried for ever while nobody calls.
+    pub(super) lost: usize,
     /// Counts changes that are to be kept.
     pub(super) version: u64,
     /// Deleted, or the backend is shutting down: nothing is started any more.
@@ -41,6 +44,7 @@ impl<R: Runtime> State<R> {
             current: Arc::new(current),
             previous: previous.map(Arc::new),
             slots: Vec::new(),
+            lost: 0,
             version: 0,
             closed: false,
         }
@@ -90,12 +94,11 @@ impl<R: Runtime> State<R> {
     /// What a plan needs to know.
     pub(super) fn view(&self) -> View {
         let seen = |slot: &Slot<R>| slot.seen(self.current.number());
+        let keep = self.current.keep_at_zero;
         View {
             desired: self.desired.get() as usize,
-            keep_frozen: match self.depth {
-                Depth::Frozen => self.current.keep_frozen,
-                Depth::Removed => 0,
-            },
+            keep_frozen: if self.depth == Depth::Frozen { keep } else { 0 },
+            keep_created: if self.depth == Depth::Created { keep - keep.min(self.lost) } else { 0 },
             rolling: self.previous.is_some(),
             replicas: self.slots.iter().map(seen).collect(),
         }

@@ -55,6 +55,10 @@ pub struct Facts {
     pub thaw_fails: bool,
     /// Replicas crash as soon as they are ready.
     pub all_crash: bool,
+    /// Replicas cannot be made.
+    pub make_fails: bool,
+    /// How often one was tried to be made.
+    pub makes: usize,
     /// Checks wait until this is taken away.
     pub check_waits: bool,
     /// What specs were known again by.
@@ -70,6 +74,8 @@ pub struct Body {
     pub generation: Generation,
     pub ready: bool,
     pub frozen: bool,
+    /// Its program was not started.
+    pub created: bool,
     pub runs: bool,
 }
 
@@ -198,6 +204,7 @@ impl Runtime for Scripted {
             generation: body.generation.to_string().parse().expect("it was written so"),
             phase: match body {
                 Body { runs: false, .. } => Phase::Backoff,
+                Body { created: true, .. } => Phase::Created,
                 Body { frozen: true, .. } => Phase::Frozen,
                 Body { ready: true, .. } => Phase::Ready,
                 _ => Phase::Starting,
@@ -215,6 +222,10 @@ impl Runtime for Scripted {
 
     fn outlives(&self) -> bool {
         self.config.outlives
+    }
+
+    fn creates(&self) -> bool {
+        true
     }
 
     fn logs_by_others(&self) -> bool {
@@ -285,10 +296,33 @@ impl Runtime for Scripted {
         seat.0 = true;
         if !running {
             let (function, generation) = (life.function().clone(), life.revision().generation);
-            let body = Body { function, generation, ready: false, frozen: false, runs: true };
+            let body = Body {
+                function,
+                generation,
+                ready: false,
+                frozen: false,
+                created: true,
+                runs: true,
+            };
+            let made = world.change(|facts| {
+                facts.makes += 1;
+                facts.replicas.insert(id.clone(), body);
+                !facts.make_fails
+            });
+            if !made {
+                return End::Crash("cannot be made".to_owned());
+            }
+        }
+        if world.facts().replicas[id].created {
+            tokio::select! {
+                biased;
+                () = life.told_to_end() => return End::Told,
+                () = world.until(|facts| !runs(facts)) => return End::Crash("is gone".to_owned()),
+                () = life.wanted() => {}
+            }
             world.change(|facts| {
                 facts.starts += 1;
-                facts.replicas.insert(id.clone(), body);
+                facts.replicas.get_mut(id).unwrap().created = false;
             });
         }
         life.started(Arc::new(Alive { world: world.clone(), id: id.clone() }));
@@ -397,9 +431,14 @@ impl Scene {
 
     /// Takes the function to zero, frozen, and waits until it is.
     pub async fn freeze(&self, function: &FunctionId) {
-        let zero = ScaleTo { replicas: Replicas::ZERO, victims: Vec::new(), depth: Depth::Frozen };
-        self.provider.scale(function, zero).await.expect("it is deployed");
+        self.to_zero(function, Depth::Frozen).await;
         self.until(function, |status| only(status, Phase::Frozen)).await;
+    }
+
+    /// Asks for zero.
+    pub async fn to_zero(&self, function: &FunctionId, depth: Depth) {
+        let zero = ScaleTo { depth, ..ScaleTo::replicas(0) };
+        self.provider.scale(function, zero).await.expect("it is deployed");
     }
 }
 

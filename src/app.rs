@@ -1,7 +1,7 @@
 //! The running control plane: what listens, what loops, and in which order it ends.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tidegate_autoscaler::{Autoscaler, Config as AutoscalerConfig};
 use tidegate_gateway::auth::Credentials;
-use tidegate_gateway::{Clock, Gateway, LabelCheck, Nudges, Table};
+use tidegate_gateway::{Clock, Door, Gateway, LabelCheck, Nudges, Table};
 use tidegate_provider::Provider;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
@@ -35,6 +35,8 @@ const SEEN_AHEAD: usize = 1024;
 const REQUESTS_AHEAD: usize = 1024;
 /// How long the loops may finish what they do when everything stops.
 const LOOP_GRACE: Duration = Duration::from_secs(10);
+/// Where functions expect the gateway and each other, whatever its port is elsewhere.
+const PORT_FOR_FUNCTIONS: u16 = 8080;
 /// Connections that may wait to be accepted from functions.
 const BACKLOG: u32 = 1024;
 
@@ -49,8 +51,8 @@ pub struct App {
     nudges: Nudges,
     requests: mpsc::Receiver<scale::Request>,
     record: Option<Pages>,
-    /// Where functions find the gateway, when that is an address of its own.
-    for_functions: Option<IpAddr>,
+    /// Where functions find the gateway and each other, when that is an address of its own.
+    door: Option<Door>,
 }
 
 /// A control plane that listens.
@@ -145,19 +147,8 @@ impl App {
         scale.follow(rules);
         scale.limit_frozen(config.frozen_memory);
         let record = None;
-        let for_functions = None;
-        Self {
-            config,
-            provider,
-            table,
-            gateway,
-            scale,
-            measuring,
-            nudges,
-            requests,
-            record,
-            for_functions,
-        }
+        let door = None;
+        Self { config, provider, table, gateway, scale, measuring, nudges, requests, record, door }
     }
 
     /// Takes the ports, and begins the record if one is to be kept.
@@ -176,22 +167,28 @@ impl App {
         Ok(Bound { app: self, api, metrics, api_address, metrics_address })
     }
 
-    /// Also listens where functions find the gateway, once ports are taken.
-    pub fn serve_functions_at(&mut self, address: Option<IpAddr>) {
-        self.for_functions = address;
+    /// Also listens where functions find the gateway and each other, once ports are taken.
+    pub fn serve_functions_at(&mut self, door: Option<Door>) {
+        self.door = door;
     }
 
     /// The functions' own door is wanted, not needed: without it only calls from function to function fail.
-    fn listen_for_functions(&self, port: u16) -> Option<TcpListener> {
-        let address = self.for_functions.filter(|_| !self.config.bind.is_unspecified())?;
-        let address = SocketAddr::new(address, port);
-        match listen_before_it_exists(address) {
-            Ok(listener) => Some(listener),
-            Err(error) => {
-                warn!(%error, "functions cannot reach the gateway: cannot listen on {address}");
-                None
-            }
+    fn listen_for_functions(&self, port: u16) -> Vec<TcpListener> {
+        let Some(address) = self.door.as_ref().map(Door::address) else { return Vec::new() };
+        // A listener on that address, or on all of them, has its port there already.
+        let has_own = self.config.bind.is_unspecified() || self.config.bind == address;
+        let mut ports = Vec::from_iter((!has_own).then_some(port));
+        if port != PORT_FOR_FUNCTIONS {
+            ports.push(PORT_FOR_FUNCTIONS);
         }
+        let listen = |port| {
+            let address = SocketAddr::new(address, port);
+            let listening = listen_before_it_exists(address);
+            listening.inspect_err(|error| {
+                warn!(%error, "functions cannot call the gateway, nor each other, at {address}: cannot listen there");
+            })
+        };
+        ports.into_iter().filter_map(|port| listen(port).ok()).collect()
     }
 
     fn begin_record(&mut self) -> Result<(), AppError> {
@@ -212,7 +209,9 @@ impl Bound {
     /// loops finish their turn, the provider ends its replicas.
     pub async fn run(self, stop: CancellationToken) {
         let Self { app, api, metrics, .. } = self;
-        let App { provider, table, gateway, scale, measuring, nudges, requests, record, .. } = app;
+        let App {
+            provider, table, gateway, scale, measuring, nudges, requests, record, door, ..
+        } = app;
         let (seen, seeing) = mpsc::channel(SEEN_AHEAD);
         let loops = Tasks::new();
         let inputs = scale::Inputs { seen: seeing, requests, nudges };
@@ -228,7 +227,7 @@ impl Bound {
         scrapes.spawn("metrics", async move {
             report("metrics listener", scraped.serve_metrics(metrics, scrapes_stop).await);
         });
-        report("API listener", gateway.serve_all(api, stop).await);
+        report("API listener", gateway.serve_all(api, door, stop).await);
         info!("calls are finished; stopping the loops");
         for (what, tasks) in [("loops", loops), ("metrics", scrapes)] {
             if let Err(error) = tasks.shut_down(LOOP_GRACE).await {

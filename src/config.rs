@@ -242,7 +242,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 46] = [
+pub const KNOWN: [&str; 47] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -256,6 +256,7 @@ pub const KNOWN: [&str; 46] = [
     "TIDEGATE_CNI_DIR",
     "TIDEGATE_BRIDGE",
     "TIDEGATE_SUBNET",
+    "TIDEGATE_NAME_SERVERS",
     "TIDEGATE_MASQUERADE",
     "TIDEGATE_PULL_POLICY",
     "TIDEGATE_REGISTRY_LOGINS",

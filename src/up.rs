@@ -114,12 +114,12 @@ async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(),
     let password = read_password(&config)?;
     let workers = Tasks::new();
     let opened = provider::open(&config, &workers).await?;
-    let Opened { provider, runs_programs, gateway_for_functions } = opened;
+    let Opened { provider, runs_programs, door } = opened;
     let credentials = password
         .as_ref()
         .map(|password| Credentials { user: "admin".to_owned(), password: password.text.clone() });
     let mut app = App::build_with_rules(config.clone(), provider.clone(), credentials, rules);
-    app.serve_functions_at(gateway_for_functions);
+    app.serve_functions_at(door);
     let bound = app.bind().await?;
     let banner = banner::Banner {
         api: bound.api_address,

@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use daemon::Daemon;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Start, Tidegate, have};
 
@@ -154,6 +154,84 @@ async fn functions_go_on_without_tidegate_and_are_taken_over() {
         assert!(Instant::now() < deadline, "containers are left");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// A function calls others by name: through the gateway, which counts the calls and wakes whom they mean.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_call_each_other_by_name_and_wake_each_other() {
+    let Some(daemon) = Daemon::start() else { return };
+    import(&daemon);
+    let tidegate = start(&daemon);
+    let pets = json!({"name": "pets", "labels": {"openfaas": "1"}});
+    let (status, body) = tidegate.json(Method::POST, "/system/namespace/pets", pets).await;
+    assert_eq!(status, StatusCode::CREATED, "{body}");
+    let sleepy =
+        json!({"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1h"});
+    let in_pets = |name: &str, process: &str| {
+        let mut one = function(name, json!({}));
+        one["namespace"] = json!("pets");
+        one["envProcess"] = json!(process);
+        one
+    };
+    tidegate.deploy(function("caller", json!({}))).await;
+    tidegate.deploy(function("callee", sleepy)).await;
+    tidegate.deploy(in_pets("caller", "serve shell")).await;
+    tidegate.deploy(in_pets("callee", "serve")).await;
+    ready(&tidegate, "caller", 1).await;
+    ready(&tidegate, "callee", 1).await;
+
+    // The callee runs what it gets, so that it tells whose it is.
+    let ask = |host: &str| {
+        format!("wget -q -O - --post-data='echo $OPENFAAS_NAMESPACE' http://{host}/any/path 2>&1")
+    };
+    let port = tidegate.url.rsplit(':').next().expect("a port").to_owned();
+    let said = async |caller: &str, words: &str| {
+        let answer = tidegate.call(caller, words).await;
+        String::from_utf8_lossy(answer.body()).into_owned()
+    };
+    let hosts = [
+        "callee:8080".to_owned(),
+        "callee.openfaas-fn:8080".to_owned(),
+        "callee.openfaas-fn.svc.cluster.local:8080".to_owned(),
+        format!("callee:{port}"),
+    ];
+    for host in &hosts {
+        assert_eq!(said("caller", &ask(host)).await, "openfaas-fn\n", "{host}");
+    }
+    let metrics = tidegate.metrics().await;
+    let counted =
+        "gateway_function_invocation_total{function_name=\"callee.openfaas-fn\",code=\"200\"} 4\n";
+    assert!(metrics.contains(counted), "{metrics}");
+
+    // At zero it is woken.
+    tidegate.scale("callee", 0).await;
+    ready(&tidegate, "callee", 0).await;
+    assert_eq!(said("caller", &ask("callee:8080")).await, "openfaas-fn\n");
+    ready(&tidegate, "callee", 1).await;
+
+    // A bare name is one of the caller's own namespace, if there is one.
+    tidegate
+        .wait_for_counts("callee?namespace=pets", "ready", PATIENCE, |_, ready| ready == 1)
+        .await;
+    tidegate
+        .wait_for_counts("caller?namespace=pets", "ready", PATIENCE, |_, ready| ready == 1)
+        .await;
+    // That callee only says again what it gets.
+    let echoed = "echo $OPENFAAS_NAMESPACE";
+    assert_eq!(said("caller.pets", &ask("callee:8080")).await, echoed);
+    assert_eq!(said("caller", &ask("callee.pets:8080")).await, echoed);
+    assert_eq!(said("caller.pets", &ask("callee.openfaas-fn:8080")).await, "openfaas-fn\n");
+
+    // Nobody is found at once, and management not under a function's name.
+    let told = said("caller", &ask("nosuch:8080")).await;
+    assert!(told.contains("bad address"), "{told}");
+    let told =
+        said("caller", "wget -S -O - --header 'Host: nosuch' http://gateway:8080/ 2>&1").await;
+    assert!(told.contains("404"), "{told}");
+    let told =
+        said("caller", "wget -q -O - --post-data='echo mine' http://callee:8080/system/functions")
+            .await;
+    assert_eq!(told, "mine\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

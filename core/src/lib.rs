@@ -3,6 +3,7 @@
 //! Parsing, comparing and printing only: no IO, no clock, no logging. What a label means, what a
 //! function is called and what was seen of it at a moment are said here once.
 
+mod callee;
 mod decimal;
 mod duration;
 mod function;
@@ -13,6 +14,7 @@ mod quantity;
 mod replicas;
 mod vars;
 
+pub use callee::Callee;
 pub use decimal::{BadDecimal, Decimal};
 pub use duration::{BadDuration, format_duration, parse_duration};
 pub use function::{BadName, DEFAULT_NAMESPACE, FunctionId};

@@ -16,9 +16,10 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt;
 
 use crate::body::Body;
+use crate::door::Door;
 use crate::drain::Drain;
 use crate::error::ManageError;
-use crate::invoke::PREFIX;
+use crate::invoke::Way;
 use crate::metrics::{Counters, FunctionMetrics};
 use crate::server::{Client, Server, ServerSettings};
 use crate::system::ManageMetrics;
@@ -82,32 +83,33 @@ impl Gateway {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        self.serve_all(vec![listener], shutdown).await
+        self.serve_all(vec![listener], None, shutdown).await
     }
 
-    /// The same at several addresses.
+    /// The same at several addresses, one of which may be the functions' own door.
     ///
     /// # Errors
     /// As for [`Gateway::serve`].
     pub async fn serve_all(
         self: Arc<Self>,
         listeners: Vec<TcpListener>,
+        door: Option<Door>,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
         let workers = Workers::start(self.config.threads)?;
         // Management is for the caller's runtime: what a handler starts may outlast the workers.
         let home = (!workers.is_empty()).then(Handle::current);
-        let server = self.server(self.tasks.clone(), workers);
+        let mut server = self.server(self.tasks.clone(), workers);
+        server.door = door;
         let router = system::router(Arc::clone(&self));
         let gateway = Arc::clone(&self);
         let handle = move |client: Arc<Client>, request: Request<Incoming>| {
             let gateway = Arc::clone(&gateway);
-            let managed =
-                (!request.uri().path().starts_with(PREFIX)).then(|| (router.clone(), home.clone()));
+            let called = Way::of(&client, &request).ok_or_else(|| (router.clone(), home.clone()));
             async move {
-                match managed {
-                    None => gateway.invoke(&client, request).await,
-                    Some((router, home)) => Box::pin(manage(home, router, client, request)).await,
+                match called {
+                    Ok(way) => gateway.invoke(&client, request, way).await,
+                    Err((router, home)) => Box::pin(manage(home, router, client, request)).await,
                 }
             }
         };
@@ -158,6 +160,7 @@ impl Gateway {
             drain: Arc::new(Drain::default()),
             tasks,
             cut: self.cut.clone(),
+            door: None,
             workers,
         }
     }

@@ -14,6 +14,7 @@ use tidegate_core::Moment;
 
 use crate::body::Body;
 use crate::call::Call;
+use crate::door::HostName;
 use crate::entry::Waited;
 use crate::error::InvokeError;
 use crate::headers::{self, Forwarding, Ids};
@@ -28,7 +29,34 @@ use crate::upstream::{
 use crate::{Entry, Gateway};
 
 /// Where functions are called.
-pub(crate) const PREFIX: &str = "/function/";
+const PREFIX: &str = "/function/";
+
+/// How a call says which function it means.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By its path, `/function/NAME/…`.
+    Path,
+    /// By its host, through the functions' door; the path is all the function's.
+    Host,
+}
+
+impl Way {
+    /// How a request is a call; none when it is for management.
+    pub(crate) fn of(client: &Client, request: &Request<Incoming>) -> Option<Self> {
+        if client.inside.is_some() && HostName::of(request).is_some() {
+            return Some(Self::Host);
+        }
+        request.uri().path().starts_with(PREFIX).then_some(Self::Path)
+    }
+
+    /// What goes to the function of a request's path and query.
+    fn target(self, path: &str) -> Result<Target<'_>, InvokeError> {
+        match self {
+            Self::Path => split(path).map(|(_, target)| target),
+            Self::Host => Ok(Target { text: path, needs_slash: !path.starts_with('/') }),
+        }
+    }
+}
 
 /// Why one attempt failed.
 enum Attempt {
@@ -41,15 +69,16 @@ enum Attempt {
 }
 
 impl Gateway {
-    /// Serves a call of `/function/…`.
+    /// Serves a call.
     pub(crate) async fn invoke(
         &self,
         client: &Client,
         request: Request<Incoming>,
+        way: Way,
     ) -> Response<Body> {
         let now = self.clock.now();
         let ids = Ids::of(request.headers(), self.clock.unix_nanos(now));
-        let mut response = match self.route(client, request, &ids, now).await {
+        let mut response = match self.route(client, request, way, &ids, now).await {
             Ok(response) => response,
             Err(error) => error.respond(),
         };
@@ -61,13 +90,11 @@ impl Gateway {
         &self,
         client: &Client,
         request: Request<Incoming>,
+        way: Way,
         ids: &Ids,
         now: Moment,
     ) -> Result<Response<Body>, InvokeError> {
-        let (name, _) = split(path_of(&request))?;
-        let Some(entry) = self.table.lookup(name) else {
-            return Err(self.unknown(name));
-        };
+        let entry = self.find(client, &request, way)?;
         if let Some(limiter) = entry.limiter() {
             limiter.check(client.address).map_err(|refusal| {
                 entry.record_limited();
@@ -79,7 +106,7 @@ impl Gateway {
             })?;
         }
         let mut call = Call::arrive(entry, now);
-        match self.serve_call(client, request, ids, &mut call).await {
+        match self.serve_call(client, request, way, ids, &mut call).await {
             Ok((head, exchange, waited, upgrade)) => {
                 self.answer(head, exchange, waited, upgrade, call)
             }
@@ -90,12 +117,34 @@ impl Gateway {
         }
     }
 
-    fn unknown(&self, name: &str) -> InvokeError {
+    /// The entry of the function that a call means.
+    fn find(
+        &self,
+        client: &Client,
+        request: &Request<Incoming>,
+        way: Way,
+    ) -> Result<Arc<Entry>, InvokeError> {
+        if way == Way::Path {
+            let (name, _) = split(path_of(request))?;
+            let unknown = || {
+                let name = name.chars().take(130).collect();
+                self.unknown(InvokeError::UnknownFunction(name))
+            };
+            return self.table.lookup(name).ok_or_else(unknown);
+        }
+        let (Some(inside), Some(host)) = (&client.inside, HostName::of(request)) else {
+            return Err(InvokeError::NoName);
+        };
+        host.find(inside, |name| self.table.lookup(name))
+            .ok_or_else(|| self.unknown(InvokeError::UnknownHost(host.text().to_owned())))
+    }
+
+    fn unknown(&self, error: InvokeError) -> InvokeError {
         if !self.table.is_synced() {
             return InvokeError::NotSynced;
         }
         self.counters.unknown_function();
-        InvokeError::UnknownFunction(name.chars().take(130).collect())
+        error
     }
 
     /// Sends the request, to more than one replica if need be, until one answers.
@@ -103,6 +152,7 @@ impl Gateway {
         &self,
         client: &Client,
         mut request: Request<Incoming>,
+        way: Way,
         ids: &Ids,
         call: &mut Call,
     ) -> Result<(Head, Exchange, Waited, Option<OnUpgrade>), InvokeError> {
@@ -123,7 +173,7 @@ impl Gateway {
         let upgrade = upgrade.filter(|_| forwarding.asks_for_upgrade());
         let mut upload = Upload::new(body, Framing::of(&parts.headers));
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
-        let (_, target) = split(path)?;
+        let target = way.target(path)?;
         let outbound = Outbound { method: &parts.method, target, forwarding };
         let deadline = now + self.config.upstream_timeout;
         let mut tries = self.config.retries;

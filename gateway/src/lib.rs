@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod clock;
 mod config;
+mod door;
 mod drain;
 mod durations;
 mod entry;
@@ -42,6 +43,7 @@ mod workers;
 
 pub use clock::Clock;
 pub use config::Config;
+pub use door::Door;
 pub use durations::Durations;
 pub use entry::{Entry, ZeroTicket};
 pub use error::InvokeError;

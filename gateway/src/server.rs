@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::body::{Body, BoxError};
+use crate::door::{Door, Inside, Leads};
 use crate::drain::{Drain, Drainable, Stage};
 use crate::timer::HeadTimer;
 use crate::workers::{Seat, Workers};
@@ -42,6 +43,8 @@ pub(crate) struct Client {
     pub(crate) address: IpAddr,
     /// The address as it goes into `X-Forwarded-For`.
     pub(crate) forwarded: HeaderValue,
+    /// What is known of it when it came in through the functions' door.
+    pub(crate) inside: Option<Inside>,
 }
 
 /// What a listener needs to know of the configuration.
@@ -59,25 +62,37 @@ pub(crate) struct Server {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the grace is over, for what is not a connection any more.
     pub(crate) cut: CancellationToken,
+    /// The functions' own door, if they have one.
+    pub(crate) door: Option<Door>,
     /// Who serves; when there are none, the caller's runtime does.
     pub(crate) workers: Workers,
 }
 
+/// A connection that was made.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    leads: Leads,
+}
+
 /// The next connection of any listener.
 fn accept(
-    listeners: &[TcpListener],
+    listeners: &[(TcpListener, Leads)],
     context: &mut Context<'_>,
-) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-    let mut accepted = listeners.iter().map(|listener| listener.poll_accept(context));
+) -> Poll<io::Result<Accepted>> {
+    let mut accepted = listeners.iter().map(|(listener, leads)| {
+        let accepted = |(stream, peer)| Accepted { stream, peer, leads: *leads };
+        listener.poll_accept(context).map_ok(accepted)
+    });
     accepted.find(Poll::is_ready).unwrap_or(Poll::Pending)
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr) -> Self {
+    pub(crate) fn new(peer: SocketAddr, inside: Option<Inside>) -> Self {
         let address = peer.ip().to_canonical();
         let forwarded = HeaderValue::from_str(&address.to_string())
             .expect("an address is digits, letters, dots and colons");
-        Self { peer, address, forwarded }
+        Self { peer, address, forwarded, inside }
     }
 }
 
@@ -94,11 +109,17 @@ impl Server {
         H: Fn(Arc<Client>, Request<Incoming>) -> F + Clone + Send + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        let door = self.door.as_ref();
+        let known = |listener| {
+            let leads = door.map_or(Leads::Elsewhere, |door| door.leads(&listener));
+            (listener, leads)
+        };
+        let listeners: Vec<_> = listeners.into_iter().map(known).collect();
         let mut sweeps = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
                 accepted = poll_fn(|context| accept(&listeners, context)) => match accepted {
-                    Ok((stream, peer)) => self.spawn(stream, peer, handle.clone()),
+                    Ok(accepted) => self.spawn(accepted, handle.clone()),
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection");
                         sleep(ACCEPT_PAUSE).await;
@@ -110,8 +131,8 @@ impl Server {
         }
         // Connections the kernel has accepted already are served: closing the socket would reset them.
         let waiting = || poll_fn(|context| accept(&listeners, context)).now_or_never();
-        while let Some(Ok((stream, peer))) = waiting() {
-            self.spawn(stream, peer, handle.clone());
+        while let Some(Ok(accepted)) = waiting() {
+            self.spawn(accepted, handle.clone());
         }
         drop(listeners);
         self.end().await;
@@ -146,11 +167,13 @@ impl Server {
         builder
     }
 
-    fn spawn<H, F>(&self, stream: TcpStream, peer: SocketAddr, handle: H)
+    fn spawn<H, F>(&self, accepted: Accepted, handle: H)
     where
         H: Fn(Arc<Client>, Request<Incoming>) -> F + Send + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        let Accepted { stream, peer, leads } = accepted;
+        let inside = self.door.as_ref().and_then(|door| door.enter(leads, &stream, peer));
         // It fails when the client has left already, and reading will tell.
         let _ = stream.set_nodelay(true);
         let Seat { stream, runtime, open } = match self.workers.seat(stream) {
@@ -160,7 +183,7 @@ impl Server {
                 return;
             }
         };
-        let client = Arc::new(Client::new(peer));
+        let client = Arc::new(Client::new(peer, inside));
         let drain = Arc::clone(&self.drain);
         let stages = Arc::clone(&drain);
         let service = service_fn(move |request| {

@@ -2,6 +2,8 @@
 
 #[path = "invoke/bodies.rs"]
 mod bodies;
+#[path = "invoke/door.rs"]
+mod door;
 #[path = "invoke/forward.rs"]
 mod forward;
 #[path = "invoke/measure.rs"]

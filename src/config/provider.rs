@@ -48,6 +48,12 @@ pub(super) fn containerd(read: &mut Reader<'_>) -> ContainerdConfig {
         config.subnet,
         "a range of addresses such as 10.62.0.0/16, with 8 to 30 fixed bits",
     );
+    for server in list(read, "TIDEGATE_NAME_SERVERS") {
+        match server.parse() {
+            Ok(server) => config.name_servers.push(server),
+            Err(_) => read.refuse("TIDEGATE_NAME_SERVERS", "addresses with commas between"),
+        }
+    }
     config.masquerade = read.flag("TIDEGATE_MASQUERADE", config.masquerade);
     config.registries = registries(read);
     config

@@ -1,10 +1,10 @@
 //! Which backend runs the replicas, and how it is opened.
 
-use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use tidegate_gateway::Door;
 use tidegate_provider::Provider;
 use tidegate_provider_containerd::{ContainerdProvider, Settings};
 use tidegate_provider_process::{Config as ProcessConfig, ProcessProvider};
@@ -29,8 +29,8 @@ pub struct Opened {
     pub provider: Arc<dyn Provider>,
     /// Whether it runs this machine's own programs, so that this program itself can be a function.
     pub runs_programs: bool,
-    /// Where functions look for the gateway, when not at its own address.
-    pub gateway_for_functions: Option<IpAddr>,
+    /// Where functions look for the gateway and each other, when not at the gateway's own address.
+    pub door: Option<Door>,
 }
 
 /// Opens the backend that `config` names, or finds out which one it is.
@@ -78,7 +78,7 @@ async fn process(config: &Config, workers: &Tasks) -> Result<Opened, CannotOpen>
         why: error.to_string(),
         next: "",
     })?;
-    Ok(Opened { provider, runs_programs: true, gateway_for_functions: None })
+    Ok(Opened { provider, runs_programs: true, door: None })
 }
 
 async fn containerd(config: &Config, workers: &Tasks) -> Result<Opened, CannotOpen> {
@@ -93,5 +93,8 @@ async fn containerd(config: &Config, workers: &Tasks) -> Result<Opened, CannotOp
         next: "; `tidegate doctor --pre` says what is missing",
     })?;
     let bridge = config.containerd.subnet.gateway();
-    Ok(Opened { provider, runs_programs: false, gateway_for_functions: Some(bridge.into()) })
+    let inside = provider.clone();
+    let namespace_of = move |address| inside.runtime().namespace_of(address);
+    let door = Some(Door::new(bridge.into(), namespace_of));
+    Ok(Opened { provider, runs_programs: false, door })
 }

@@ -24,6 +24,9 @@ pub enum InvokeError {
     /// No such function.
     #[error("error finding function {0}: it is not deployed")]
     UnknownFunction(String),
+    /// No function answers to this host, by which one was called.
+    #[error("no function is called {0}: it is not deployed; the gateway itself is `gateway`")]
+    UnknownHost(String),
     /// The provider has not told yet what is deployed.
     #[error("the provider has not reported its functions yet")]
     NotSynced,
@@ -103,7 +106,7 @@ impl InvokeError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoName => StatusCode::BAD_REQUEST,
-            Self::UnknownFunction(_) => StatusCode::NOT_FOUND,
+            Self::UnknownFunction(_) | Self::UnknownHost(_) => StatusCode::NOT_FOUND,
             Self::NotSynced | Self::RoomFull { .. } | Self::StartFailed { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -120,7 +123,7 @@ impl InvokeError {
     pub fn label(&self) -> &'static str {
         match self {
             Self::NoName => "no_name",
-            Self::UnknownFunction(_) => "unknown_function",
+            Self::UnknownFunction(_) | Self::UnknownHost(_) => "unknown_function",
             Self::NotSynced => "provider_down",
             Self::TooFast { .. } => "rate_limit",
             Self::RoomFull { .. } => "room_full",

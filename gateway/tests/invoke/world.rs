@@ -1,13 +1,13 @@
 //! What the tests are made of: a gateway, scripted replicas, and a client that sees every byte.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use prometheus_client::registry::Registry;
 use tidegate_core::{FunctionId, Replicas};
-use tidegate_gateway::{Clock, Config, Entry, Gateway, Nudges, ScaleError, Scaling, Table};
+use tidegate_gateway::{Clock, Config, Door, Entry, Gateway, Nudges, ScaleError, Scaling, Table};
 use tidegate_provider::{
     Address, Capabilities, Deployment, FunctionStatus, LogQuery, LogStream, Namespace, Pairs,
     Phase, Provider, ProviderError, ProviderInfo, Replica, ReplicaId, ReplicaUsage, ScaleTo,
@@ -21,9 +21,18 @@ use tokio_util::sync::CancellationToken;
 /// Nothing here takes longer, so whatever does has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where the functions' door is; the machine has all such addresses.
+pub const DOOR: &str = "127.0.0.62";
+/// The address of a replica of namespace `pets`.
+pub const OF_PETS: [u8; 4] = [127, 0, 0, 63];
+
 /// A running gateway.
 pub struct World {
     pub address: SocketAddr,
+    /// The functions' own door.
+    pub inside: SocketAddr,
+    pub door: Door,
+    pub gateway: Arc<Gateway>,
     pub metrics: SocketAddr,
     pub table: Arc<Table>,
     pub nudges: Nudges,
@@ -65,9 +74,17 @@ impl World {
         let address = listener.local_addr().expect("it is bound");
         let metrics = metrics_listener.local_addr().expect("it is bound");
         let shutdown = CancellationToken::new();
-        let served = tokio::spawn(Arc::clone(&gateway).serve(listener, shutdown.clone()));
-        tokio::spawn(gateway.serve_metrics(metrics_listener, shutdown.clone()));
-        Self { address, metrics, table, nudges, clock, shutdown, served }
+        let door = TcpListener::bind((DOOR, 0)).await.expect("loopback has ports");
+        let inside = door.local_addr().expect("it is bound");
+        let listeners = vec![listener, door];
+        let door = Door::new(inside.ip(), |caller| {
+            (caller == IpAddr::from(OF_PETS)).then(|| "pets".into())
+        });
+        let serving =
+            Arc::clone(&gateway).serve_all(listeners, Some(door.clone()), shutdown.clone());
+        let served = tokio::spawn(serving);
+        tokio::spawn(Arc::clone(&gateway).serve_metrics(metrics_listener, shutdown.clone()));
+        Self { address, inside, door, gateway, metrics, table, nudges, clock, shutdown, served }
     }
 
     /// Sends `request` verbatim on a connection of its own and reads until the gateway closes it.

@@ -38,7 +38,7 @@ pub struct Config {
     pub spare_networks: usize,
     /// The program that writes logs, called with `log-collector` and one word; `None` means this executable.
     pub collector: Option<PathBuf>,
-    /// Servers that replicas ask for names; none means those of the machine.
+    /// Servers that know the names of others; none means those that the machine asks.
     pub name_servers: Vec<IpAddr>,
     /// More lines for the replicas' `hosts` file: an address and a name each.
     pub hosts: Vec<(IpAddr, String)>,

@@ -128,6 +128,7 @@ async fn take(
     let function: FunctionId = FunctionId::parse(label(FUNCTION)?).ok()?;
     let generation = label(GENERATION)?.parse().ok()?;
     let network = ground.networks.find(label(NETWORK)?).await?;
+    ground.names.settle(network.address, function.namespace());
     let address = network.socket(label(PORT)?.parse().ok()?);
     let restarts: u32 = label(RESTARTS).and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut seat = Seat {

@@ -16,11 +16,12 @@ use tracing::warn;
 use crate::Config;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::connection::{Connection, Scope};
+use crate::dns::{Names, Sockets};
 use crate::error::Failure;
 use crate::events::Board;
 use crate::firewall;
 use crate::images::Images;
-use crate::name_files;
+use crate::name_files::{self, Answering};
 use crate::namespaces::{Namespaces, end_leases};
 use crate::network::{Networks, Plan};
 use crate::secrets::Copies;
@@ -46,8 +47,14 @@ pub(crate) struct Ground {
     pub(crate) open_files: u64,
     /// Folders of secrets that revisions which are kept use.
     pub(crate) secret_folders: Mutex<BTreeSet<PathBuf>>,
+    /// What names mean.
+    pub(crate) names: Arc<Names>,
+    /// Where replicas ask for names; nobody answers there before all is known.
+    sockets: Mutex<Option<Sockets>>,
     /// Tasks that serve all replicas.
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when they have to end.
+    ended: CancellationToken,
     /// Ends them; also when the backend is dropped.
     pub(crate) end: Mutex<Option<DropGuard>>,
 }
@@ -80,7 +87,10 @@ impl Ground {
             collector: local.collector,
             open_files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
             secret_folders: Mutex::default(),
+            names: Arc::new(local.names),
+            sockets: Mutex::new(local.sockets),
             tasks,
+            ended: end.clone(),
             end: Mutex::new(Some(end.drop_guard())),
             config,
             state,
@@ -138,8 +148,18 @@ impl Ground {
     }
 
     /// Where `hosts` and `resolv.conf` are.
-    pub(crate) fn names(&self) -> PathBuf {
-        self.config.run_dir.join("names")
+    pub(crate) fn name_files(&self) -> PathBuf {
+        name_folder(&self.config)
+    }
+
+    /// Begins to answer replicas that ask for names, once all names are known.
+    pub(crate) fn answer_for_names(&self) {
+        let sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(sockets) = sockets else { return };
+        let (names, subnet) = (self.names.clone(), self.config.subnet);
+        if let Err(error) = sockets.serve(names, subnet, &self.tasks, &self.ended) {
+            warn!("replicas that ask for names are not answered: {error}");
+        }
     }
 
     /// The folder of a revision's secrets.
@@ -154,6 +174,14 @@ impl Ground {
 
     /// Ends the tasks that serve all replicas.
     pub(crate) async fn close(&self) {
+        // First, since replicas go on: meanwhile they find names elsewhere.
+        let config = self.config.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            name_files::write(&name_folder(&config), &config, Answering::Others)
+        });
+        if let Ok(Err(error)) = written.await {
+            warn!("replicas keep asking us for names: {error}");
+        }
         let guard = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(guard);
         self.networks.close().await;
@@ -169,6 +197,8 @@ struct Local {
     files: Files,
     copies: Copies,
     collector: PathBuf,
+    names: Names,
+    sockets: Option<Sockets>,
 }
 
 impl Local {
@@ -209,8 +239,13 @@ impl Local {
         }
         let run = &config.run_dir;
         std::fs::create_dir_all(run).map_err(OpenError::io("make", run))?;
-        name_files::write(&run.join("names"), config)
+        let sockets = take_port_of_names(config);
+        let answering = if sockets.is_some() { Answering::Ourselves } else { Answering::Others };
+        let folder = name_folder(config);
+        name_files::write(&folder, config, answering)
             .map_err(OpenError::io("write names in", run))?;
+        let servers = config.name_servers.clone();
+        let names = Names::new(config.subnet.gateway(), &folder.join("services"), servers);
         let plan = Plan {
             run_dir: run.clone(),
             plugins: config.plugin_dirs.clone(),
@@ -233,7 +268,28 @@ impl Local {
             copies: Copies::open(run.join("secrets"))
                 .map_err(OpenError::io("make folders in", run))?,
             collector,
+            names,
+            sockets,
         })
+    }
+}
+
+fn name_folder(config: &Config) -> PathBuf {
+    config.run_dir.join("names")
+}
+
+/// Names of functions are wanted, not needed: without them the gateway is still found by its own.
+fn take_port_of_names(config: &Config) -> Option<Sockets> {
+    let bridge = config.subnet.gateway();
+    match Sockets::bind(bridge) {
+        Ok(sockets) => Some(sockets),
+        Err(error) => {
+            warn!(
+                "functions do not find each other by name, only the gateway as `gateway`: cannot listen on \
+                 {bridge}:53: {error}; see who does with `ss -lnp 'sport = 53'`, and have it leave {bridge} alone"
+            );
+            None
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod containers;
 mod content;
 mod deployed;
 mod digest;
+mod dns;
 mod doctor;
 mod error;
 mod events;

@@ -4,7 +4,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -13,13 +13,61 @@ use crate::Config;
 /// Where systemd-resolved keeps the servers it asks itself.
 const BEHIND_SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
 
+/// Who answers replicas' questions for names.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answering {
+    /// We do, on the bridge.
+    Ourselves,
+    /// Others do, whom replicas reach themselves.
+    Others,
+}
+
+/// What the machine's own `resolv.conf` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Machine {
+    /// Whom it asks, those too that answer only the machine itself.
+    pub(crate) servers: Vec<IpAddr>,
+    /// What it appends to short names, in lower case.
+    pub(crate) search: Vec<String>,
+}
+
+impl Machine {
+    /// Reads it. What is not understood is passed over.
+    pub(crate) fn read(text: &str) -> Self {
+        let mut machine = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("nameserver") => {
+                    machine
+                        .servers
+                        .extend(words.next().and_then(|word| word.parse::<IpAddr>().ok()));
+                }
+                // Of several such lines the last one counts.
+                Some("search" | "domain") => {
+                    let clean = |word: &str| word.trim_end_matches('.').to_ascii_lowercase();
+                    machine.search = words.map(clean).filter(|zone| !zone.is_empty()).collect();
+                }
+                _ => {}
+            }
+        }
+        machine
+    }
+}
+
 /// Writes both files. Blocks.
-pub(crate) fn write(folder: &Path, config: &Config) -> io::Result<()> {
+pub(crate) fn write(folder: &Path, config: &Config, answering: Answering) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     in_place(&folder.join("hosts"), &hosts(config))?;
     let machine = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let behind = fs::read_to_string(BEHIND_SYSTEMD).unwrap_or_default();
-    in_place(&folder.join("resolv.conf"), &resolv(&config.name_servers, &machine, &behind))
+    let text = match answering {
+        Answering::Ourselves => resolv_ourselves(config.subnet.gateway(), &machine),
+        Answering::Others => {
+            let behind = fs::read_to_string(BEHIND_SYSTEMD).unwrap_or_default();
+            resolv(&config.name_servers, &machine, &behind)
+        }
+    };
+    in_place(&folder.join("resolv.conf"), &text)
 }
 
 fn hosts(config: &Config) -> String {
@@ -31,6 +79,16 @@ fn hosts(config: &Config) -> String {
         text += &format!("{address} {name}\n");
     }
     text
+}
+
+/// Us, with what else the machine says, such as the domains it appends to short names.
+fn resolv_ourselves(bridge: Ipv4Addr, machine: &str) -> String {
+    let kept = |line: &&str| {
+        let word = line.split_whitespace().next();
+        matches!(word, Some("search" | "domain" | "options"))
+    };
+    let rest = machine.lines().filter(kept).map(|line| format!("{line}\n"));
+    std::iter::once(format!("nameserver {bridge}\n")).chain(rest).collect()
 }
 
 /// The machine's servers, unless they only answer the machine itself.
@@ -78,5 +136,20 @@ mod tests {
         assert_eq!(resolv(&[], local, ""), "");
         let own = ["192.0.2.9".parse().expect("an address")];
         assert_eq!(resolv(&own, real, ""), "nameserver 192.0.2.9\n");
+    }
+
+    #[test]
+    fn we_are_asked_alone_with_the_machines_domains_and_options() {
+        let machine = "# by hand\nnameserver 127.0.0.53\nsearch lan\noptions edns0 trust-ad\n";
+        assert_eq!(
+            resolv_ourselves(Ipv4Addr::new(10, 62, 0, 1), machine),
+            "nameserver 10.62.0.1\nsearch lan\noptions edns0 trust-ad\n"
+        );
+        let read = Machine::read(
+            "nameserver 127.0.0.53\nnameserver x\ndomain old\nsearch Lan corp.example.\n",
+        );
+        let servers = vec![IpAddr::from([127, 0, 0, 53])];
+        let search = vec!["lan".to_owned(), "corp.example".to_owned()];
+        assert_eq!(read, Machine { servers, search });
     }
 }

@@ -195,6 +195,9 @@ impl Stage<'_> {
         seat.scope = recorded.then(|| self.scope.clone());
         seat.lives += 1;
         attached?;
+        if let Some(network) = &seat.network {
+            self.ground.names.settle(network.address, self.life.function().namespace());
+        }
         let pid = made?;
         let network = seat.network.as_ref().expect("a network was there or is now");
         let address = network.socket(revision.spec.port);
@@ -303,7 +306,7 @@ impl Stage<'_> {
             requests: amounts(revision.deployment.requests.as_ref()),
             cgroup: ground.cgroup(&self.scope, &self.container),
             netns: ground.networks.path(network),
-            names: &ground.names(),
+            names: &ground.name_files(),
             secrets: has_secrets.then(|| ground.secret_folder(function, &generation)),
             pids: ground.config.pids,
             tmp_bytes: ground.config.tmp_bytes,

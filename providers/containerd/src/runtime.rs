@@ -2,6 +2,7 @@
 //! containerd beside them, secrets in files.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,6 +55,14 @@ pub async fn import_images(
 }
 
 impl ContainerdRuntime {
+    /// The namespace of the replica that has an address on the bridge; answered from memory.
+    pub fn namespace_of(&self, address: IpAddr) -> Option<Arc<str>> {
+        match address {
+            IpAddr::V4(address) => self.ground.names.namespace_of(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+
     /// Does `work` on this machine's files; `action` names it in the error.
     async fn files<T: Send + 'static>(
         &self,
@@ -82,6 +91,10 @@ impl ContainerdRuntime {
                     why,
                 };
                 kept.functions.push(record.map_err(damaged)?);
+                let function = container.labels.get(FUNCTION).map(|it| FunctionId::parse(it));
+                if let Some(Ok(function)) = function {
+                    self.ground.names.add(&function);
+                }
             }
             kept.namespaces.push(namespace);
         }
@@ -137,7 +150,9 @@ impl Runtime for ContainerdRuntime {
     }
 
     async fn found(&self) -> Result<Vec<Found<Self>>, OpenError> {
-        found::found(&self.ground).await.map_err(open_failure)
+        let found = found::found(&self.ground).await.map_err(open_failure)?;
+        self.ground.answer_for_names();
+        Ok(found)
     }
 
     fn outlives(&self) -> bool {
@@ -203,12 +218,16 @@ impl Runtime for ContainerdRuntime {
         function: &FunctionId,
         record: FunctionRecord,
     ) -> Result<(), ProviderError> {
-        Ok(self.write(function, &record).await?)
+        self.write(function, &record).await?;
+        self.ground.names.add(function);
+        Ok(())
     }
 
     async fn forget(&self, function: &FunctionId) -> Result<(), ProviderError> {
         let scope = self.ground.scope(function);
-        Ok(containers::forget(&scope, &self.ground.record(function)).await?)
+        containers::forget(&scope, &self.ground.record(function)).await?;
+        self.ground.names.remove(function);
+        Ok(())
     }
 
     async fn keep_secret(&self, secret: Secret) -> Result<(), ProviderError> {
@@ -280,6 +299,7 @@ impl Runtime for ContainerdRuntime {
             insist(&self.ground, &id, removing).await;
         }
         if let Some(network) = seat.network {
+            self.ground.names.leave(network.address);
             self.ground.networks.remove(&network.id).await;
         }
     }

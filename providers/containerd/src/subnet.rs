@@ -25,6 +25,11 @@ impl Subnet {
         Ipv4Addr::from_bits(self.base + 1)
     }
 
+    /// Whether an address is in it.
+    pub const fn contains(self, address: Ipv4Addr) -> bool {
+        self.overlaps(address, Ipv4Addr::BROADCAST)
+    }
+
     /// Whether the two have an address in common.
     pub const fn overlaps(self, other_base: Ipv4Addr, other_mask: Ipv4Addr) -> bool {
         let mask = (u32::MAX << (32 - self.bits)) & other_mask.to_bits();
@@ -82,6 +87,8 @@ mod tests {
         assert!(subnet.overlaps(Ipv4Addr::new(10, 62, 7, 0), mask));
         assert!(subnet.overlaps(Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 0, 0, 0)));
         assert!(!subnet.overlaps(Ipv4Addr::new(10, 63, 0, 0), mask));
+        assert!(subnet.contains(Ipv4Addr::new(10, 62, 255, 255)));
+        assert!(!subnet.contains(Ipv4Addr::new(10, 63, 0, 0)));
         for bad in ["10.62.0.1/16", "10.62.0.0", "10.62.0.0/31", "x/16", "0.0.0.0/0"] {
             assert!(bad.parse::<Subnet>().is_err(), "{bad}");
         }

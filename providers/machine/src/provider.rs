@@ -67,6 +67,11 @@ impl<R: Runtime> MachineProvider<R> {
         Ok(Arc::new(Self { inner: Arc::new(inner) }))
     }
 
+    /// What runs the replicas.
+    pub fn runtime(&self) -> &R {
+        &self.inner.host.runtime
+    }
+
     /// Whether memory and CPU limits hold for whole replicas; without cgroups memory limits hold for each
     /// process alone, and CPU limits do not hold.
     pub fn limits_hold(&self) -> bool {

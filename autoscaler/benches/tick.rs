@@ -21,10 +21,10 @@ fn run(functions: u64, kind: &str, ticks: u64) {
         labels.map(|(name, value)| (format!("com.openfaas.scale.{name}"), value.to_owned()));
     let (policy, _) = Policy::from_labels(&labels.into_iter().collect()).expect("good labels");
     let mut autoscaler = Autoscaler::new(Config::default());
-    let mut seen = Vec::new();
+    let (mut seen, mut handles) = (Vec::new(), Vec::new());
     for number in 0..functions {
         let function = FunctionId::parse(&format!("f{number}")).expect("a good name");
-        autoscaler.insert(Moment::ZERO, function.clone(), policy.clone(), None);
+        handles.push(autoscaler.insert(Moment::ZERO, function.clone(), policy.clone(), None));
         seen.push(observation(function));
     }
     let mut times = Vec::new();
@@ -40,8 +40,8 @@ fn run(functions: u64, kind: &str, ticks: u64) {
             measure(&mut autoscaler, &seen, tick);
         }
         let (began, cpu_began) = (Instant::now(), cpu_nanos());
-        for seen in &seen {
-            std::hint::black_box(autoscaler.decide(Moment::from_secs(tick), seen));
+        for (handle, seen) in handles.iter().zip(&seen) {
+            std::hint::black_box(autoscaler.decide_at(Moment::from_secs(tick), *handle, seen));
         }
         times.push(began.elapsed());
         on_cpu += cpu_nanos() - cpu_began;

@@ -1,6 +1,5 @@
 //! All functions, and the calls that the scale loop makes: the one entry point.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas};
@@ -12,6 +11,7 @@ use crate::decide::{Look, decide};
 use crate::decision::{Action, Ask, Decision, Hold, Reason};
 use crate::explain::{self, Explanation};
 use crate::function::Function;
+use crate::functions::{Functions, Handle};
 use crate::habits;
 use crate::history::Record;
 use crate::kept::Last;
@@ -25,31 +25,31 @@ use crate::{Config, Memory};
 #[derive(Debug)]
 pub struct Autoscaler {
     config: Settings,
-    functions: HashMap<FunctionId, Box<Function>>,
+    functions: Functions,
 }
 
 impl Autoscaler {
     /// Knows no function yet.
     pub fn new(config: Config) -> Self {
-        Self { config: Settings::new(config), functions: HashMap::new() }
+        Self { config: Settings::new(config), functions: Functions::default() }
     }
 
     /// A function appeared, or has a new revision. `memory` is what an earlier run knew of it; of a
-    /// function that is known already nothing is restored.
+    /// function that is known already nothing is restored, and it keeps its handle.
     pub fn insert(
         &mut self,
         now: Moment,
         function: FunctionId,
         policy: Policy,
         memory: Option<Memory>,
-    ) {
-        match self.functions.get_mut(&function) {
-            Some(known) => known.adopt(&self.config, now, policy),
-            None => {
-                let new = Function::new(now, policy, memory);
-                self.functions.insert(function, Box::new(new));
+    ) -> Handle {
+        if let Some(handle) = self.functions.find(&function) {
+            if let Some(known) = self.functions.at_mut(handle) {
+                known.adopt(&self.config, now, policy);
             }
+            return handle;
         }
+        self.functions.insert(function, Function::new(now, policy, memory))
     }
 
     /// The function is gone.
@@ -59,12 +59,18 @@ impl Autoscaler {
 
     /// Records what was seen, and decides. A function that was never inserted stays as it is.
     pub fn decide(&mut self, now: Moment, seen: &Observation) -> Decision {
-        self.look(now, seen, None)
+        self.look(now, self.functions.find(&seen.function), seen, None)
+    }
+
+    /// The same for a function whose handle is known: nothing is searched for. `seen` must be of that
+    /// function; its name is not looked at.
+    pub fn decide_at(&mut self, now: Moment, handle: Handle, seen: &Observation) -> Decision {
+        self.look(now, Some(handle), seen, None)
     }
 
     /// Somebody asks; the answer is bounded and recorded like any other.
     pub fn ask(&mut self, now: Moment, seen: &Observation, ask: Ask) -> Decision {
-        self.look(now, seen, Some(ask))
+        self.look(now, self.functions.find(&seen.function), seen, Some(ask))
     }
 
     /// What is worth knowing of a function after a restart.
@@ -168,16 +174,22 @@ impl Autoscaler {
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.functions.is_empty()
+        self.functions.len() == 0
     }
 
     /// Bytes that all functions take together, names left out.
     pub fn bytes(&self) -> usize {
-        self.functions.values().map(|function| function.bytes()).sum()
+        self.functions.iter().map(|function| function.bytes()).sum()
     }
 
-    fn look(&mut self, now: Moment, seen: &Observation, asked: Option<Ask>) -> Decision {
-        let Some(function) = self.functions.get_mut(&seen.function) else {
+    fn look(
+        &mut self,
+        now: Moment,
+        handle: Option<Handle>,
+        seen: &Observation,
+        asked: Option<Ask>,
+    ) -> Decision {
+        let Some(function) = handle.and_then(|handle| self.functions.at_mut(handle)) else {
             return Decision { action: Action::Stay(Hold::NoSamples), look_again: None };
         };
         // A look that comes late counts as made at the last one, since time never goes back; but what

@@ -112,7 +112,10 @@ fn lower(look: &Look<'_>, function: &Function, wanted: &Wanted) -> Action {
     }
     let open = open(look, function);
     let settling = held(look.config, function, look.now, to).max(open).min(desired);
-    let hovering = function.wishes.hovering(look.now).map_or(to, |(count, _)| count);
+    let hovering = match function.wishes.most_hovering(look.now) {
+        Replicas::ZERO => to,
+        count => count,
+    };
     let least = function.policy.pace.down_rate.map_or(to, |rate| rate.down(look.seen.ready));
     let held = settling.max(hovering.min(highest.hover)).max(least).min(desired);
     if held < desired && is_due(look, function, DOWN_EVERY) {
@@ -169,6 +172,9 @@ pub fn burst(look: &Look<'_>, function: &mut Function) -> Option<Action> {
 /// as end their wait within `CLEARED_IN`.
 fn asked_at_once(look: &Look<'_>, function: &Function) -> Option<Replicas> {
     let demand = look.demand();
+    if demand == 0 && !function.flow.surges() {
+        return None;
+    }
     let by_limit = by_limit(look.seen.replica_limit, demand);
     let (target, proportion) = match function.policy.target {
         Target::Load { load: LoadType::Queue, .. } => return None,
@@ -228,8 +234,7 @@ pub fn asked_by_calls(
 
 /// `to`, or the highest wish that still holds.
 pub fn held(config: &Settings, function: &Function, now: Moment, to: Replicas) -> Replicas {
-    let highest = function.wishes.held(now, function.hold(config));
-    highest.map_or(to, |(count, _)| count.max(to))
+    function.wishes.most_held(now, function.hold(config)).max(to)
 }
 
 /// What the open calls ask for: below it the next arrival would find all full again.

@@ -36,6 +36,9 @@ pub struct Config {
 pub(crate) struct Settings {
     config: Config,
     pub stable: Span,
+    /// How long a wish holds the count up at least. A part more than the stable window: then this has
+    /// forgotten the surge as well, and the way down is one step.
+    pub hold: Duration,
     pub fast: Span,
     pub busy: Span,
     /// The stable window where only the rate of calls is of interest.
@@ -48,6 +51,7 @@ impl Settings {
     pub fn new(config: Config) -> Self {
         Self {
             stable: Span::new(config.stable_window),
+            hold: config.stable_window + config.stable_window / 15,
             fast: Span::new(config.fast_window.min(config.stable_window)),
             busy: Span::new(BUSY_SPAN),
             rate: Span::coarse(config.stable_window),

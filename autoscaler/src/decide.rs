@@ -142,7 +142,7 @@ fn next_look(
     let next = if is_active(look, function, action) {
         function.dozes = false;
         let shows = function.flow.shows_at().filter(|at| *at > look.now);
-        shows.into_iter().chain([look.now + TICK]).min()
+        sooner(shows, Some(look.now + TICK))
     } else {
         let empty = function.empties(look.config).filter(|at| look.now < *at);
         function.dozes = empty.is_some();
@@ -151,7 +151,15 @@ fn next_look(
         }
         empty
     };
-    next.into_iter().chain(deadline).min()
+    sooner(next, deadline)
+}
+
+/// The sooner of two moments that may be none.
+fn sooner(one: Option<Moment>, other: Option<Moment>) -> Option<Moment> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Whether the next look may decide something else although no call arrives.

@@ -17,7 +17,7 @@ use crate::memory::LastDecision;
 use crate::rule::BUSY_SPAN;
 use crate::rules::Rule;
 use crate::stamp::Stamp;
-use crate::window::{Counted, Fraction, Reading, Span, Window};
+use crate::window::{Counted, Ends, Fraction, Reading, Span, Window};
 use crate::wishes::Wishes;
 
 /// A silence longer than this is a gap: nothing is known of it.
@@ -130,20 +130,18 @@ impl Function {
 
     /// What is measured of this function.
     pub fn averages(&self, config: &Settings, load: LoadType) -> Option<Averages> {
-        let of = |window: &Window, span: Span| match load {
-            LoadType::Rps => window.rate(span),
-            LoadType::Capacity => window.concurrency(span),
+        match load {
+            LoadType::Rps => self.averages_of(config, Ends::rate),
+            LoadType::Capacity => self.averages_of(config, Ends::concurrency),
             _ => None,
-        };
-        let lately = match load {
-            LoadType::Rps => self.fast.rate_lately(config.fast),
-            LoadType::Capacity => self.fast.concurrency_lately(config.fast),
-            _ => None,
-        };
+        }
+    }
+
+    fn averages_of(&self, config: &Settings, of: impl Fn(Ends) -> Fraction) -> Option<Averages> {
         Some(Averages {
-            stable: of(&self.stable, config.stable)?,
-            fast: of(&self.fast, config.fast)?,
-            lately: lately?,
+            stable: of(self.stable.ends(config.stable)?),
+            fast: of(self.fast.ends(config.fast)?),
+            lately: of(self.fast.newest(config.fast)?),
         })
     }
 
@@ -200,12 +198,8 @@ impl Function {
     }
 
     /// How long a wish holds the count up: the stable window or `down.window`, the longer of them.
-    ///
-    /// A part more than the stable window: then this has forgotten the surge as well, and the way down is
-    /// one step.
     pub fn hold(&self, config: &Settings) -> Duration {
-        let forgotten = config.stable_window + config.stable_window / 15;
-        forgotten.max(self.policy.down_window.unwrap_or_default())
+        self.policy.down_window.map_or(config.hold, |window| window.max(config.hold))
     }
 
     /// New labels: what was wanted until now holds on, for as long as they say.

@@ -26,7 +26,8 @@ fn far_from_whole(load: Fraction, target: Decimal, proportion: Decimal) -> Optio
     const FAR: f64 = 1e-6;
     const MOST: f64 = 1e6;
     let (of, over) = (u64::try_from(load.of).ok()?, u64::try_from(load.over).ok()?);
-    let quotient = of as f64 / over as f64 / (target.as_f64() * proportion.as_f64());
+    let each = target.millionths() as f64 * proportion.millionths() as f64;
+    let quotient = of as f64 * 1e12 / (over as f64 * each);
     let whole = if quotient < MOST { quotient as u32 } else { return None };
     let rest = quotient - f64::from(whole);
     (FAR < rest && rest < 1.0 - FAR).then(|| Replicas::new(whole + 1))

@@ -58,7 +58,7 @@ pub struct Reading {
 
 /// What lies between two readings, and the microseconds that it is spread over.
 #[derive(Copy, Clone, Debug)]
-struct Ends {
+pub struct Ends {
     calls: u32,
     call_nanos: u64,
     over: u128,
@@ -151,21 +151,6 @@ impl Window {
         self.ends(span).map(Ends::rate)
     }
 
-    /// Average calls in flight or waiting over the last `span`; `None` before there are two readings.
-    pub fn concurrency(&self, span: Span) -> Option<Fraction> {
-        self.ends(span).map(Ends::concurrency)
-    }
-
-    /// The same over the newest part of the span alone: about a second of the fast window.
-    pub fn rate_lately(&self, span: Span) -> Option<Fraction> {
-        self.newest(span).map(Ends::rate)
-    }
-
-    /// The same over the newest part of the span alone.
-    pub fn concurrency_lately(&self, span: Span) -> Option<Fraction> {
-        self.newest(span).map(Ends::concurrency)
-    }
-
     /// Forgets everything, and the memory it takes.
     pub fn clear(&mut self) {
         self.readings = VecDeque::new();
@@ -176,16 +161,17 @@ impl Window {
         self.readings.capacity() * size_of::<Reading>()
     }
 
-    /// What lies between the first and the last reading.
+    /// What lies between the first and the last reading; `None` before there are two.
     ///
     /// What was before a young window is not known and counts as nothing, so that an average is never
     /// too high: one call in the first millisecond is no thousand a second.
-    fn ends(&self, span: Span) -> Option<Ends> {
+    pub fn ends(&self, span: Span) -> Option<Ends> {
         let (first, last) = (self.readings.front()?, self.readings.back()?);
         (self.readings.len() >= 2).then(|| Ends::new(first, last, span.micros))
     }
 
-    fn newest(&self, span: Span) -> Option<Ends> {
+    /// The same over the newest part of the span alone: about a second of the fast window.
+    pub fn newest(&self, span: Span) -> Option<Ends> {
         let last = self.readings.back()?;
         let far = |reading: &&Reading| last.micros_since(reading) >= span.part;
         let first = self.readings.iter().rev().find(far).or(self.readings.front())?;
@@ -203,11 +189,13 @@ impl Ends {
         }
     }
 
-    fn rate(self) -> Fraction {
+    /// Calls a second.
+    pub fn rate(self) -> Fraction {
         Fraction { of: u128::from(self.calls) * 1_000_000, over: self.over }
     }
 
-    fn concurrency(self) -> Fraction {
+    /// Average calls in flight or waiting.
+    pub fn concurrency(self) -> Fraction {
         Fraction { of: u128::from(self.call_nanos), over: self.over * 1000 }
     }
 }
@@ -257,7 +245,7 @@ mod tests {
                 half_minute(),
             );
         }
-        let average = window.concurrency(half_minute()).expect("many readings");
+        let average = window.ends(half_minute()).map(Ends::concurrency).expect("many readings");
         assert_eq!(average.of, 15 * average.over);
     }
 

@@ -25,6 +25,16 @@ impl Wishes {
         self.hover.note(now, count, HOVER);
     }
 
+    /// The highest wish within the `hold`; zero when there is none.
+    pub fn most_held(&self, now: Moment, hold: Duration) -> Replicas {
+        self.hold.most(now, hold)
+    }
+
+    /// The highest wish of the last quarter of an hour; zero when there is none.
+    pub fn most_hovering(&self, now: Moment) -> Replicas {
+        self.hover.most(now, HOVER)
+    }
+
     /// The highest wish within the `hold`, and how old it is about.
     pub fn held(&self, now: Moment, hold: Duration) -> Option<(Replicas, Duration)> {
         self.hold.highest(now, hold)
@@ -70,6 +80,16 @@ impl<const ROOM: usize> Maximum<ROOM> {
         *kept = (*kept).max(u16::try_from(count.get()).unwrap_or(u16::MAX));
     }
 
+    /// The count of `highest`, sooner: nearly always all parts that are kept still hold.
+    fn most(&self, now: Moment, span: Duration) -> Replicas {
+        let gone = Self::part(now, span).saturating_sub(self.newest);
+        let most = match gone {
+            0 => self.counts.iter().copied().max().unwrap_or(0),
+            _ => return self.highest(now, span).map_or(Replicas::ZERO, |(count, _)| count),
+        };
+        Replicas::new(u32::from(most))
+    }
+
     fn highest(&self, now: Moment, span: Duration) -> Option<(Replicas, Duration)> {
         let part = Self::part(now, span).max(self.newest);
         let oldest = part.saturating_sub(Self::PARTS);
@@ -84,7 +104,7 @@ impl<const ROOM: usize> Maximum<ROOM> {
 
     fn part(now: Moment, span: Duration) -> u32 {
         let part = millis(span).div_ceil(u64::from(Self::PARTS)).max(1);
-        u32::try_from(millis(now.since_start()) / part).unwrap_or(u32::MAX)
+        u32::try_from(now.as_nanos() / 1_000_000 / part).unwrap_or(u32::MAX)
     }
 
     fn place(part: u32) -> usize {

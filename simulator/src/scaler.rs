@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tidegate_autoscaler::{Action, Autoscaler, Decision, Depth};
-use tidegate_core::{FunctionId, Moment, Observation, Policy, Replicas, ZeroRule};
+use tidegate_autoscaler::{Action, Autoscaler, Decision, Depth, Handle};
+use tidegate_core::{Moment, Observation, Policy, Replicas, ZeroRule};
 
 use crate::trace::Traced;
 
 /// Decides how many replicas each function has. Functions are numbered in the order of the trace.
 pub trait Scaler {
-    /// A function is deployed.
+    /// A function is deployed; called once for each, in the order of their numbers.
     fn insert(&mut self, now: Moment, lane: usize, policy: &Policy, traced: &Traced);
 
     /// What to do about what was seen.
@@ -80,6 +80,8 @@ impl From<Decision> for Verdict {
 #[derive(Debug)]
 pub struct Tidegate {
     autoscaler: Autoscaler,
+    /// Of each function, by its number.
+    handles: Vec<Handle>,
     /// Some function's way to zero is learnt, from what all of them do.
     learns: bool,
 }
@@ -90,28 +92,19 @@ const TICK: Duration = Duration::from_secs(1);
 impl Tidegate {
     /// With these settings.
     pub fn new(config: tidegate_autoscaler::Config) -> Self {
-        Self { autoscaler: Autoscaler::new(config), learns: false }
-    }
-
-    /// The function's state, for those who want to know more.
-    pub fn autoscaler(&self) -> &Autoscaler {
-        &self.autoscaler
-    }
-
-    /// The same, by name.
-    pub fn insert_named(&mut self, now: Moment, function: FunctionId, policy: Policy) {
-        self.learns |= policy.zero.is_some_and(|zero| zero.rule != ZeroRule::Fixed);
-        self.autoscaler.insert(now, function, policy, None);
+        Self { autoscaler: Autoscaler::new(config), handles: Vec::new(), learns: false }
     }
 }
 
 impl Scaler for Tidegate {
     fn insert(&mut self, now: Moment, _: usize, policy: &Policy, traced: &Traced) {
-        self.insert_named(now, traced.id.clone(), policy.clone());
+        self.learns |= policy.zero.is_some_and(|zero| zero.rule != ZeroRule::Fixed);
+        let handle = self.autoscaler.insert(now, traced.id.clone(), policy.clone(), None);
+        self.handles.push(handle);
     }
 
-    fn decide(&mut self, now: Moment, _: usize, seen: &Observation) -> Verdict {
-        self.autoscaler.decide(now, seen).into()
+    fn decide(&mut self, now: Moment, lane: usize, seen: &Observation) -> Verdict {
+        self.autoscaler.decide_at(now, self.handles[lane], seen).into()
     }
 
     fn tick(&self) -> Option<Duration> {

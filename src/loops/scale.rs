@@ -180,8 +180,8 @@ impl ScaleLoop {
             watched.again = true;
             return;
         }
-        let seen = watched.entry.observe(now);
-        let decision = self.autoscaler.decide(now, &seen, None);
+        let (seen, handle) = (watched.entry.observe(now), watched.handle);
+        let decision = self.autoscaler.decide(now, handle, &seen, None);
         self.metrics.decided(&function, &decision.action);
         self.apply(&function, decision, None);
     }
@@ -242,8 +242,8 @@ impl ScaleLoop {
             watched.asks.push_back((ask, answer));
             return;
         }
-        let seen = watched.entry.observe(now);
-        let decision = self.autoscaler.decide(now, &seen, Some(ask));
+        let (seen, handle) = (watched.entry.observe(now), watched.handle);
+        let decision = self.autoscaler.decide(now, handle, &seen, Some(ask));
         self.metrics.decided(&function, &decision.action);
         self.apply(&function, decision, Some(answer));
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use tidegate_autoscaler::{Ask, Autoscaler, CustomRule, Decision, Memory, Source};
+use tidegate_autoscaler::{Ask, Autoscaler, CustomRule, Decision, Handle, Memory, Source};
 use tidegate_core::{FunctionId, Moment, Observation, Policy, Replicas};
 use tidegate_idler::CommonRecord;
 use tidegate_provider::Pairs;
@@ -51,11 +51,11 @@ impl Decider {
         policy: Policy,
         labels: &Pairs,
         memory: Option<Memory>,
-    ) {
+    ) -> Handle {
         if let Some(recorder) = self.recorder() {
             recorder.function(now, function, &told(labels), memory.as_ref());
         }
-        self.autoscaler.insert(now, function.clone(), policy, memory);
+        self.autoscaler.insert(now, function.clone(), policy, memory)
     }
 
     /// A function is gone.
@@ -105,9 +105,15 @@ impl Decider {
     }
 
     /// What was seen, and what somebody asks for, if anybody does.
-    pub fn decide(&mut self, now: Moment, seen: &Observation, asked: Option<Ask>) -> Decision {
+    pub fn decide(
+        &mut self,
+        now: Moment,
+        handle: Handle,
+        seen: &Observation,
+        asked: Option<Ask>,
+    ) -> Decision {
         let decision = match asked {
-            None => self.autoscaler.decide(now, seen),
+            None => self.autoscaler.decide_at(now, handle, seen),
             Some(ask) => self.autoscaler.ask(now, seen, ask),
         };
         if let Some(recorder) = self.recorder() {

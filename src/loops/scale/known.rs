@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tidegate_autoscaler::Ask;
+use tidegate_autoscaler::{Ask, Handle};
 use tidegate_core::{FunctionId, Moment, Policy};
 use tidegate_gateway::{Entry, ScaleError};
 use tidegate_provider::{Phase, ProviderError, Replica};
@@ -15,6 +15,8 @@ use crate::boot::BootTime;
 /// One function as the loop has it.
 pub(super) struct Watched {
     pub(super) entry: Arc<Entry>,
+    /// Where the autoscaler keeps it.
+    pub(super) handle: Handle,
     pub(super) revision: u64,
     pub(super) next_look: Option<Moment>,
     /// A provider call is under way.
@@ -54,14 +56,15 @@ impl ScaleLoop {
         let policy = Policy::clone(&entry.policy());
         let status = entry.status();
         let labels = &status.deployment.labels;
-        self.autoscaler.insert(now, &function, policy, labels, memory);
+        let handle = self.autoscaler.insert(now, &function, policy, labels, memory);
         self.learn_rules(now, &function, &entry.policy(), labels);
         let least = self.floors.set(self.both_clocks(), &function, labels);
         if !least.is_zero() {
             self.autoscaler.floor(now, &function, least);
         }
-        let new = || Watched::new(entry, revision);
-        self.functions.entry(function).or_insert_with(new).revision = revision;
+        let new = || Watched::new(entry, handle, revision);
+        let watched = self.functions.entry(function).or_insert_with(new);
+        (watched.handle, watched.revision) = (handle, revision);
     }
 
     /// Whoever asked something of it is told that it is gone.
@@ -85,8 +88,16 @@ pub(super) fn answer_not_deployed(answer: Answer, function: FunctionId) {
 }
 
 impl Watched {
-    fn new(entry: Arc<Entry>, revision: u64) -> Self {
-        Self { entry, revision, next_look: None, busy: false, again: false, asks: VecDeque::new() }
+    fn new(entry: Arc<Entry>, handle: Handle, revision: u64) -> Self {
+        Self {
+            entry,
+            handle,
+            revision,
+            next_look: None,
+            busy: false,
+            again: false,
+            asks: VecDeque::new(),
+        }
     }
 
     /// Answers waiting calls when every replica keeps crashing, with what it said.

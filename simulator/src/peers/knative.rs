@@ -100,10 +100,8 @@ impl Function {
             return Verdict::stay("between_ticks", soon);
         }
         let verdict = self.tick(now.as_nanos(), seen, soon);
-        let (stable, _) = self.averages();
-        let still = load.demand() == 0 && stable == 0.0 && self.policy.zero.is_none();
-        let settled = still && seen.desired == self.policy.bounds.min();
-        if settled && verdict.change.is_none() {
+        let settled = load.demand() == 0 && seen.desired == self.policy.bounds.min();
+        if settled && verdict.change.is_none() && self.policy.zero.is_none() && self.is_still() {
             return Verdict::stay("at_min", None);
         }
         verdict
@@ -178,6 +176,11 @@ impl Function {
             if count == 0 { 0.0 } else { sum / count as f64 }
         };
         (mean(STABLE), mean(PANIC))
+    }
+
+    /// Whether nothing was measured in the whole window.
+    fn is_still(&self) -> bool {
+        self.seconds.iter().all(|mean| *mean == 0.0)
     }
 
     fn forget(&mut self, now: u64, counter: u64) {

@@ -32,14 +32,21 @@ struct Function {
     policy: Policy,
     by_rate: bool,
     each: f64,
-    /// Newest first, one for each second.
-    seconds: VecDeque<f64>,
+    seconds: Seconds,
     measured: u64,
     /// The counter at the last second.
     counter: u64,
     panic_since: Option<u64>,
     panic_most: u32,
     zero_since: Option<u64>,
+}
+
+/// What was measured in each of the last seconds, newest first, in billionths; and the sums of both windows.
+#[derive(Default)]
+struct Seconds {
+    means: VecDeque<u64>,
+    stable: u64,
+    panic: u64,
 }
 
 impl Knative {
@@ -62,7 +69,7 @@ impl Scaler for Knative {
             policy: policy.clone(),
             by_rate,
             each: (total * UTILISATION).max(0.01),
-            seconds: VecDeque::new(),
+            seconds: Seconds::default(),
             measured: now.as_nanos(),
             counter: 0,
             panic_since: None,
@@ -101,14 +108,18 @@ impl Function {
         }
         let verdict = self.tick(now.as_nanos(), seen, soon);
         let settled = load.demand() == 0 && seen.desired == self.policy.bounds.min();
-        if settled && verdict.change.is_none() && self.policy.zero.is_none() && self.is_still() {
+        if settled
+            && verdict.change.is_none()
+            && self.policy.zero.is_none()
+            && self.seconds.stable == 0
+        {
             return Verdict::stay("at_min", None);
         }
         verdict
     }
 
     fn tick(&mut self, now: u64, seen: &Observation, soon: Option<Moment>) -> Verdict {
-        let (stable, panic) = self.averages();
+        let (stable, panic) = self.seconds.averages();
         let ready = seen.ready.get().max(1);
         let (least, most) = (ready / DOWN_RATE, ready.saturating_mul(UP_RATE));
         let by_panic = replicas_for(panic, self.each);
@@ -157,36 +168,41 @@ impl Function {
             return;
         }
         if span > STABLE as u64 * SECOND {
-            self.seconds.clear();
+            self.seconds = Seconds::default();
         }
         // A load is a mean of call-nanoseconds a nanosecond, a rate one of calls a second.
-        let unit = if self.by_rate { SECOND as f64 } else { 1.0 };
-        let mean = (counter - self.counter) as f64 * unit / span as f64;
+        let unit = if self.by_rate { SECOND } else { 1 };
+        let billionths = u128::from(counter - self.counter) * u128::from(unit * SECOND);
+        let mean = u64::try_from(billionths / u128::from(span)).unwrap_or(u64::MAX);
         for _ in 0..span.div_ceil(SECOND).min(STABLE as u64) {
-            self.seconds.push_front(mean);
+            self.seconds.push(mean);
         }
-        self.seconds.truncate(STABLE);
         (self.measured, self.counter) = (now, counter);
-    }
-
-    fn averages(&self) -> (f64, f64) {
-        let mean = |window: usize| {
-            let count = self.seconds.len().min(window);
-            let sum: f64 = self.seconds.iter().take(window).sum();
-            if count == 0 { 0.0 } else { sum / count as f64 }
-        };
-        (mean(STABLE), mean(PANIC))
-    }
-
-    /// Whether nothing was measured in the whole window.
-    fn is_still(&self) -> bool {
-        self.seconds.iter().all(|mean| *mean == 0.0)
     }
 
     fn forget(&mut self, now: u64, counter: u64) {
-        self.seconds.clear();
+        self.seconds = Seconds::default();
         (self.measured, self.counter) = (now, counter);
         (self.panic_since, self.panic_most, self.zero_since) = (None, 0, None);
+    }
+}
+
+impl Seconds {
+    fn push(&mut self, mean: u64) {
+        // A mean that cannot be would be no load to model either.
+        let mean = mean.min(u64::MAX / STABLE as u64);
+        let leaves = |window: usize| self.means.get(window - 1).copied().unwrap_or(0);
+        (self.stable, self.panic) =
+            (self.stable - leaves(STABLE) + mean, self.panic - leaves(PANIC) + mean);
+        self.means.truncate(STABLE - 1);
+        self.means.push_front(mean);
+    }
+
+    /// The means over the stable and the panic window, as far as they are filled.
+    fn averages(&self) -> (f64, f64) {
+        let mean =
+            |sum: u64, window: usize| sum as f64 / 1e9 / self.means.len().clamp(1, window) as f64;
+        (mean(self.stable, STABLE), mean(self.panic, PANIC))
     }
 }
 

@@ -39,6 +39,9 @@ async fn answers(with: impl Fn(&str) -> (u16, String) + Send + 'static) -> Strin
     address
 }
 
+/// No value at all.
+const NONE: u64 = u64::MAX;
+
 /// Serves one gauge; gives where, and its value to be set.
 async fn gauge() -> (String, Arc<AtomicU64>) {
     let value = Arc::new(AtomicU64::new(0));
@@ -46,7 +49,8 @@ async fn gauge() -> (String, Arc<AtomicU64>) {
     let text = move |_: &str| {
         let lag = served.load(Ordering::Relaxed);
         let row = |name| format!("lag{{function_name=\"{name}\"}} {lag}\n");
-        (200, row("orders.openfaas-fn") + &row("bills"))
+        let rows = row("orders.openfaas-fn") + &row("bills");
+        (200, if lag == NONE { String::new() } else { rows })
     };
     (answers(text).await, value)
 }
@@ -88,6 +92,16 @@ async fn explained(tidegate: &Tidegate, words: &str) {
     }
 }
 
+/// Waits until the rule was asked in vain ten times more, which is three times as long as the stable window.
+async fn fails_for_long(tidegate: &Tidegate) {
+    let before = failures(tidegate).await;
+    let deadline = Instant::now() + PATIENCE;
+    while failures(tidegate).await < before + 10 {
+        assert!(Instant::now() < deadline, "nobody asks any more");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn failures(tidegate: &Tidegate) -> u64 {
     let metrics = tidegate.metrics().await;
     let name = "tidegate_measure_failures_total{source=\"rule:lag\"} ";
@@ -124,15 +138,15 @@ async fn a_rule_scales_up_holds_without_an_answer_and_comes_down_after() {
     tidegate.wait_for_counts("orders", "5 for 45 at 10 each", PATIENCE, five).await;
     tidegate.wait_for_counts("bills", "its maximum", PATIENCE, |wanted, _| wanted == 3).await;
 
+    lag.store(NONE, Ordering::Relaxed);
+    explained(&tidegate, "the query gives no row with function_name orders").await;
+    fails_for_long(&tidegate).await;
+    assert_eq!(tidegate.counts("orders").await.0, 5);
+
     lag.store(0, Ordering::Relaxed);
     drop(prometheus);
-    let before = failures(&tidegate).await;
     explained(&tidegate, "does not answer").await;
-    let deadline = Instant::now() + PATIENCE;
-    while failures(&tidegate).await < before + 20 {
-        assert!(Instant::now() < deadline, "nobody asks any more");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    fails_for_long(&tidegate).await;
     let held = tidegate.counts("orders").await;
     assert!(held.0 >= 4, "{held:?}");
 

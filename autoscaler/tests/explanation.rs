@@ -61,6 +61,28 @@ fn what_binds_is_named() {
 }
 
 #[test]
+fn a_minimum_and_rates_that_bind_are_named() {
+    let mut labels = CAPACITY_5.to_vec();
+    labels.extend([("min", "3"), ("tidegate:up-rate", "2"), ("tidegate:down-rate", "1.5")]);
+    let mut function = Scenario::with(&labels);
+    function.instant_starts = false;
+    function.ready = tidegate_core::Replicas::new(3);
+    function.holds(2, secs(10));
+    assert_eq!(function.explain().bounds[0], "1 wanted, the minimum 3 binds");
+    function.holds(40, secs(1)).wants(6);
+    let told = function.explain();
+    assert_eq!(
+        told.decisions[0].why,
+        "40 calls found all replicas full and ask for 8; 6 is what up-rate allows"
+    );
+    for line in
+        ["at once no more than 3 times 2, what is ready", "at once no fewer than 3 divided by 1.5"]
+    {
+        assert!(told.bounds.iter().any(|told| told == line), "{line} in {:?}", told.bounds);
+    }
+}
+
+#[test]
 fn the_idle_deadline_is_told_from_now_on() {
     let mut function = Scenario::with(&IDLES);
     function.serves(1.0, secs(1)).serves(0.0, secs(18));

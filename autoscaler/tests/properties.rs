@@ -23,7 +23,7 @@ fn capacity(target: u32, max: u32) -> Scenario {
 /// Cases of each property, most of them of a hundred steps and more; fewer where nothing is optimized.
 const CASES: u32 = if cfg!(debug_assertions) { 128 } else { 10_000 };
 /// Steps of the walk.
-const STEPS: u32 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+const STEPS: u32 = 1_000_000;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(CASES))]

@@ -173,6 +173,18 @@ async fn any_other_answer_is_none() {
 }
 
 #[tokio::test]
+async fn who_answers_too_late_is_not_waited_for() {
+    // Connections are taken up by the system and never answered.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let text = GOOD.replace("127.0.0.1:9090", &address.to_string());
+    let rules = parse(&text.replace("timeout: 2s", "timeout: 50ms")).expect("good");
+    let refused = rules.iter().next().expect("a rule").server.query("a").await;
+    let Err(NoAnswer::Unreachable(why)) = refused else { panic!("{refused:?}") };
+    assert!(why.ends_with("does not answer: it took too long"), "{why}");
+}
+
+#[tokio::test]
 async fn nobody_there_is_said_so() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");

@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::loops::measure::Measuring;
 use crate::loops::{scale, watch};
 use crate::memory::Memories;
-use crate::metrics::Metrics;
+use crate::metrics::{CrashCounts, Metrics};
 use crate::recording::{self, Pages};
 use crate::rules::Rules;
 use crate::schedule;
@@ -51,6 +51,7 @@ pub struct App {
     nudges: Nudges,
     requests: mpsc::Receiver<scale::Request>,
     record: Option<Pages>,
+    crashes: CrashCounts,
     /// Where functions find the gateway and each other, when that is an address of its own.
     door: Option<Door>,
 }
@@ -111,6 +112,7 @@ impl App {
         let clock = Clock::new();
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry);
+        let crashes = CrashCounts::register(&mut registry);
         let mut gateway_config = config.gateway.clone();
         gateway_config.auth = credentials;
         gateway_config.label_check = label_check(rules.clone());
@@ -148,7 +150,19 @@ impl App {
         scale.limit_frozen(config.frozen_memory);
         let record = None;
         let door = None;
-        Self { config, provider, table, gateway, scale, measuring, nudges, requests, record, door }
+        Self {
+            config,
+            provider,
+            table,
+            gateway,
+            scale,
+            measuring,
+            nudges,
+            requests,
+            record,
+            crashes,
+            door,
+        }
     }
 
     /// Takes the ports, and begins the record if one is to be kept.
@@ -210,7 +224,17 @@ impl Bound {
     pub async fn run(self, stop: CancellationToken) {
         let Self { app, api, metrics, .. } = self;
         let App {
-            provider, table, gateway, scale, measuring, nudges, requests, record, door, ..
+            provider,
+            table,
+            gateway,
+            scale,
+            measuring,
+            nudges,
+            requests,
+            record,
+            crashes,
+            door,
+            ..
         } = app;
         let (seen, seeing) = mpsc::channel(SEEN_AHEAD);
         let loops = Tasks::new();
@@ -220,7 +244,7 @@ impl Bound {
         }
         loops.spawn("scale", scale.run(inputs, loops.stop()));
         loops.spawn_until_stopped("measure", measuring.run());
-        loops.spawn_until_stopped("watch", watch::run(provider.clone(), table, seen));
+        loops.spawn_until_stopped("watch", watch::run(provider.clone(), table, seen, crashes));
         let scrapes = Tasks::new();
         let scraped = gateway.clone();
         let scrapes_stop = scrapes.stop();

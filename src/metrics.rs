@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tidegate_autoscaler::{Action, Hold, Source};
 use tidegate_core::{FunctionId, Replicas};
+use tidegate_provider::{CrashReason, Crashes};
 
 /// Labels of a decision; both from fixed sets and deployed functions.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -144,5 +145,89 @@ impl Metrics {
         for direction in ["up", "down"] {
             self.scalings.remove(&ScaleLabels { function_name: function_name.clone(), direction });
         }
+    }
+}
+
+/// How often replicas ended without being told to, by function and reason, as the provider counts it.
+#[derive(Clone, Debug, Default)]
+pub struct CrashCounts {
+    crashes: Family<DecisionLabels, Counter>,
+}
+
+impl CrashCounts {
+    /// Registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let counts = Self::default();
+        registry.register(
+            "tidegate_replica_crashes",
+            "Replicas that ended without being told to",
+            counts.crashes.clone(),
+        );
+        counts
+    }
+
+    /// All crashes of a function so far. One that never crashed has no series.
+    pub fn seen(&self, function: &FunctionId, crashes: &Crashes) {
+        for reason in CrashReason::ALL {
+            let (count, labels) = (crashes.count(reason), crash_labels(function, reason));
+            let counted = self.crashes.get(&labels).map_or(0, |counter| counter.get());
+            if count < counted {
+                // Another function of the same name.
+                self.crashes.remove(&labels);
+                self.add(&labels, count);
+            } else {
+                self.add(&labels, count - counted);
+            }
+        }
+    }
+
+    fn add(&self, labels: &DecisionLabels, count: u64) {
+        if count > 0 {
+            self.crashes.get_or_create(labels).inc_by(count);
+        }
+    }
+
+    /// The function is gone, its series with it.
+    pub fn forget(&self, function: &FunctionId) {
+        for reason in CrashReason::ALL {
+            self.crashes.remove(&crash_labels(function, reason));
+        }
+    }
+}
+
+fn crash_labels(function: &FunctionId, reason: CrashReason) -> DecisionLabels {
+    DecisionLabels { function_name: function.to_string(), reason: reason.label() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_provider::{Crash, ReplicaId};
+
+    use super::*;
+
+    #[test]
+    fn crashes_are_counted_once_and_forgotten_with_their_function() {
+        let (counts, id) = (CrashCounts::default(), FunctionId::parse("f").expect("a name"));
+        let mut crashes = Crashes::default();
+        let told = || {
+            let labels = crash_labels(&id, CrashReason::OutOfMemory);
+            counts.crashes.get(&labels).map(|counter| counter.get())
+        };
+        for so_far in 1..3 {
+            crashes.add(Crash {
+                at: std::time::SystemTime::UNIX_EPOCH,
+                replica: ReplicaId::new("r"),
+                reason: CrashReason::OutOfMemory,
+                detail: String::new(),
+            });
+            counts.seen(&id, &crashes);
+            counts.seen(&id, &crashes);
+            assert_eq!(told(), Some(so_far));
+        }
+        counts.seen(&id, &Crashes::default());
+        assert_eq!(told(), None, "another function of the same name");
+        counts.seen(&id, &crashes);
+        counts.forget(&id);
+        assert_eq!(told(), None);
     }
 }

@@ -11,7 +11,7 @@ pub use json::BadJson;
 pub use stack::{Diagnostic, Diagnostics, Severity, Stack, StackFunction};
 pub use time::{parse_rfc3339, rfc3339};
 pub use wire::{
-    Alert, AlertLabels, AlertWebhook, DeleteFunctionRequest, FunctionDeployment, FunctionNamespace,
-    FunctionResources, FunctionStatus, FunctionUsage, GatewayInfo, LogMessage, ProviderInfo,
-    ReplicaStatus, ScaleServiceRequest, Secret, VersionInfo,
+    Alert, AlertLabels, AlertWebhook, DeleteFunctionRequest, FunctionDeployment, FunctionEvent,
+    FunctionNamespace, FunctionResources, FunctionStatus, FunctionUsage, GatewayInfo, LogMessage,
+    ProviderInfo, ReplicaStatus, ScaleServiceRequest, Secret, VersionInfo,
 };

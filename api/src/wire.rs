@@ -8,7 +8,8 @@ mod requests;
 mod system;
 
 pub use function::{
-    FunctionDeployment, FunctionResources, FunctionStatus, FunctionUsage, ReplicaStatus,
+    FunctionDeployment, FunctionEvent, FunctionResources, FunctionStatus, FunctionUsage,
+    ReplicaStatus,
 };
 pub use requests::{
     Alert, AlertLabels, AlertWebhook, DeleteFunctionRequest, FunctionNamespace,

@@ -50,6 +50,7 @@ fn a_whole_status_is_written_in_the_documented_order() {
         created_at: "2026-11-21T10:00:00Z".into(),
         usage: None,
         replica_status: Vec::new(),
+        events: Vec::new(),
     };
     let text = json(&status);
     assert_eq!(

@@ -269,5 +269,6 @@ fn status(backend: SocketAddr) -> FunctionStatus {
         created: std::time::SystemTime::UNIX_EPOCH,
         desired: Replicas::new(REPLICAS),
         replicas: (0..REPLICAS).map(replica).collect(),
+        crashes: Arc::default(),
     }
 }

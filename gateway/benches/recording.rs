@@ -93,5 +93,6 @@ fn status(number: usize) -> FunctionStatus {
         created: std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1),
         desired: Replicas::ONE,
         replicas: vec![replica],
+        crashes: Arc::default(),
     }
 }

@@ -61,6 +61,7 @@ fn status(backend: SocketAddr, replicas: u32, limit: Option<String>) -> Function
         created: SystemTime::UNIX_EPOCH,
         desired: Replicas::new(replicas),
         replicas: (0..replicas).map(replica).collect(),
+        crashes: Arc::default(),
     }
 }
 

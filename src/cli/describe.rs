@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_api::{FunctionResources, FunctionStatus, ReplicaStatus};
+use tidegate_api::{FunctionEvent, FunctionResources, FunctionStatus, ReplicaStatus};
 use tidegate_core::FunctionId;
 
 use super::Context;
@@ -35,6 +35,7 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     })?;
     context.output.fields(&fields(&gateway, &function, &status))?;
     print_replicas(context, &status.replica_status)?;
+    print_events(context, &status.events)?;
     context.next(&format!("tidegate logs {spoken}"));
     context.next(&format!("tidegate explain {spoken}"));
     Ok(())
@@ -116,6 +117,21 @@ fn print_replicas(context: &Context, replicas: &[ReplicaStatus]) -> Result<(), F
         ("ADDRESS", Left),
         ("DETAIL", Left),
     ];
+    context.output.line("")?;
+    context.output.table(&columns, &rows)
+}
+
+/// The last replicas that ended without being told to.
+fn print_events(context: &Context, events: &[FunctionEvent]) -> Result<(), Failure> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let row = |event: &FunctionEvent| {
+        let FunctionEvent { time, replica, reason, detail } = event.clone();
+        vec![time, replica, reason, detail]
+    };
+    let rows: Vec<Vec<String>> = events.iter().map(row).collect();
+    let columns = [("ENDED", Left), ("REPLICA", Left), ("REASON", Left), ("DETAIL", Left)];
     context.output.line("")?;
     context.output.table(&columns, &rows)
 }

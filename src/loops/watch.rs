@@ -10,6 +10,8 @@ use tidegate_provider::{Change, Provider};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::metrics::CrashCounts;
+
 /// What the scale loop is told of the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -20,14 +22,23 @@ pub enum Seen {
 }
 
 /// Follows `provider` until it ends its watch; the receiver of `seen` is the scale loop.
-pub async fn run(provider: Arc<dyn Provider>, table: Arc<Table>, seen: mpsc::Sender<Seen>) {
+pub async fn run(
+    provider: Arc<dyn Provider>,
+    table: Arc<Table>,
+    seen: mpsc::Sender<Seen>,
+    crashes: CrashCounts,
+) {
     loop {
         let mut changes = provider.watch();
         while let Some(change) = changes.next().await {
             let told = match change {
-                Change::Function(status) => Seen::Changed(table.upsert(&status).id().clone()),
+                Change::Function(status) => {
+                    crashes.seen(status.function(), &status.crashes);
+                    Seen::Changed(table.upsert(&status).id().clone())
+                }
                 Change::Gone(function) => {
                     take_out(&*provider, &table, &function).await;
+                    crashes.forget(&function);
                     Seen::Changed(function)
                 }
                 Change::Synced => {

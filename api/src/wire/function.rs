@@ -156,6 +156,9 @@ pub struct FunctionStatus {
     /// Its replicas one by one; tidegate's own addition, which other clients skip.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replica_status: Vec<ReplicaStatus>,
+    /// The last replicas that ended without being told to, newest first; tidegate's own addition too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<FunctionEvent>,
 }
 
 tolerant!(FunctionStatus {
@@ -177,6 +180,7 @@ tolerant!(FunctionStatus {
     created_at: "createdAt",
     usage: "usage",
     replica_status: "replicaStatus" as Many<ReplicaStatus>,
+    events: "events" as Many<FunctionEvent>,
 });
 
 impl Default for FunctionStatus {
@@ -200,6 +204,7 @@ impl Default for FunctionStatus {
             created_at: ZERO.to_owned(),
             usage: None,
             replica_status: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
@@ -242,3 +247,19 @@ tolerant!(ReplicaStatus {
     address: "address",
     detail: "detail"
 });
+
+/// A replica that ended without being told to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FunctionEvent {
+    /// When, in RFC 3339.
+    pub time: String,
+    /// Which replica.
+    pub replica: String,
+    /// Why, in one word: `exit_code`, `signal`, `oom`, `not_ready`, `cannot_start` or `unknown`.
+    pub reason: String,
+    /// The same in words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub detail: String,
+}
+
+tolerant!(FunctionEvent { time: "time", replica: "replica", reason: "reason", detail: "detail" });

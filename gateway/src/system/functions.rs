@@ -48,6 +48,7 @@ pub(super) async fn read(
     };
     let mut described = status::of(&gateway.table, &found);
     described.replica_status = found.replicas.iter().map(status::replica).collect();
+    described.events = found.crashes.last().map(status::event).collect();
     if place.usage {
         // What replicas use is an extra: a function is described without it rather than not at all.
         let used = gateway.provider.usage(&function).await.unwrap_or_default();

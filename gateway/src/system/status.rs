@@ -1,10 +1,11 @@
 //! From what the provider and the gateway know to what clients see.
 
 use tidegate_api::{
-    FunctionDeployment, FunctionResources, FunctionStatus, FunctionUsage, ReplicaStatus, rfc3339,
+    FunctionDeployment, FunctionEvent, FunctionResources, FunctionStatus, FunctionUsage,
+    ReplicaStatus, rfc3339,
 };
 use tidegate_core::FunctionId;
-use tidegate_provider::{self as provider, Deployment, Replica, ReplicaUsage, Resources};
+use tidegate_provider::{self as provider, Crash, Deployment, Replica, ReplicaUsage, Resources};
 
 use crate::Table;
 
@@ -38,6 +39,7 @@ pub(super) fn of(table: &Table, status: &provider::FunctionStatus) -> FunctionSt
         created_at: rfc3339(status.created),
         usage: None,
         replica_status: Vec::new(),
+        events: Vec::new(),
     }
 }
 
@@ -49,6 +51,16 @@ pub(super) fn replica(replica: &Replica) -> ReplicaStatus {
         restarts: u64::from(replica.restarts),
         address: replica.address.to_string(),
         detail: replica.detail.clone(),
+    }
+}
+
+/// What is said of a replica that ended without being told to.
+pub(super) fn event(crash: &Crash) -> FunctionEvent {
+    FunctionEvent {
+        time: rfc3339(crash.at),
+        replica: crash.replica.to_string(),
+        reason: crash.reason.label().to_owned(),
+        detail: crash.detail.clone(),
     }
 }
 

@@ -291,6 +291,7 @@ pub fn status(name: &str, replicas: &[SocketAddr]) -> FunctionStatus {
         created: SystemTime::UNIX_EPOCH,
         desired: Replicas::new(u32::try_from(replicas.len()).expect("few")),
         replicas: replicas.iter().enumerate().map(one).collect(),
+        crashes: Arc::default(),
     }
 }
 

@@ -105,6 +105,8 @@ async fn a_crashing_replica_shows_in_the_description() {
     let described = world.describe("bad").await;
     assert_eq!(described["replicaStatus"][0]["phase"], "backoff");
     assert_eq!(described["replicaStatus"][0]["detail"], "exited with code 1");
+    assert_eq!(described["events"][0]["reason"], "exit_code");
+    assert_eq!(described["events"][0]["detail"], "exited with code 1");
     assert_eq!(described["availableReplicas"], Value::Null);
 }
 

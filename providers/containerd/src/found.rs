@@ -144,12 +144,12 @@ async fn take(
         phase: Phase::Backoff,
         address: None,
         restarts,
-        detail: String::new(),
+        cause: None,
         live: None,
         seat: Seat::default(),
     };
     match task.status() {
-        Status::Stopped => found.detail = words(task.exit_status),
+        Status::Stopped => found.cause = Some(exit::by_status(task.exit_status)),
         Status::Created => {
             let ending = ground.board.listen(scope.namespace(), &container.id, task.pid);
             found.phase = Phase::Created;
@@ -175,12 +175,4 @@ async fn take(
     }
     found.seat = seat;
     Some(found)
-}
-
-/// Why a task ended while nobody looked.
-fn words(status: u32) -> String {
-    match status {
-        129..=192 => exit::by_signal((status - 128).cast_signed()),
-        code => exit::with_code(code.cast_signed()),
-    }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use containerd_client::types::Mount;
 use nix::sys::signal::Signal;
-use tidegate_provider::Address;
+use tidegate_provider::{Address, CrashReason};
+use tidegate_provider_machine::exit::Cause;
 use tidegate_provider_machine::{End, Life, Limits, Live, Used, exit};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
@@ -144,7 +145,10 @@ impl Stage<'_> {
     /// Told to end, it stops between steps and never within one: containerd goes on with what it was asked
     /// for when nobody waits any more, and would make what nobody removes.
     async fn start(&self, seat: &mut Seat) -> Result<Running, End> {
-        let failed = |failure| End::Crash(format!("cannot be started: {failure}"));
+        let failed = |failure| {
+            let why = format!("cannot be started: {failure}");
+            End::Crash(Cause::new(CrashReason::CannotStart, why))
+        };
         let mut created = match seat.found.take() {
             Some(Task::Running(running)) => return Ok(running),
             Some(Task::Created(created)) => created,
@@ -347,8 +351,8 @@ impl Stage<'_> {
 
     /// Tells of a crash at once, before anything is cleaned up.
     fn lost(&self, end: &End) {
-        if let End::Crash(why) = end {
-            self.life.lost(why);
+        if let End::Crash(cause) = end {
+            self.life.lost(&cause.why);
         }
     }
 
@@ -359,7 +363,7 @@ impl Stage<'_> {
             () = self.life.told_to_end() => return self.stop(ending).await,
             exit = ending.exit() => return End::Crash(self.words(ending, &exit)),
             () = probe::ready(address, path) => {}
-            why = self.life.too_late() => return End::Crash(why),
+            cause = self.life.too_late() => return End::Crash(cause),
         }
         self.life.ready(Some(Address::Tcp(address)), "");
         let note = async {
@@ -382,7 +386,9 @@ impl Stage<'_> {
             let kills = ending.memory_kills();
             if kills > told {
                 told = kills;
-                self.life.detail(self.out_of_memory(kills));
+                let text = self.out_of_memory(kills);
+                self.life.say(&text);
+                self.life.detail(text);
             }
             let listener = ending.clone_listener();
             tokio::select! {
@@ -402,16 +408,16 @@ impl Stage<'_> {
     }
 
     /// Why it ended, in words for users.
-    fn words(&self, ending: &Ending, ended: &Exit) -> String {
+    fn words(&self, ending: &Ending, ended: &Exit) -> Cause {
         let how = match ended {
-            // A shell's convention, and the shim's.
-            Exit::Status(status @ 129..=192) => exit::by_signal((status - 128).cast_signed()),
-            Exit::Status(status) => exit::with_code(status.cast_signed()),
-            Exit::Lost => "is gone, and containerd does not know why".to_owned(),
+            Exit::Status(status) => exit::by_status(*status),
+            Exit::Lost => {
+                Cause::new(CrashReason::Unknown, "is gone, and containerd does not know why")
+            }
         };
         match ending.memory_kills() {
             0 => how,
-            kills => format!("{}; {how}", self.out_of_memory(kills)),
+            kills => how.after_memory_kills(&self.out_of_memory(kills)),
         }
     }
 

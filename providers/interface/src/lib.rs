@@ -2,6 +2,7 @@
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+mod crashes;
 mod deployment;
 mod error;
 #[cfg(feature = "testing")]
@@ -10,6 +11,7 @@ mod pairs;
 mod provider;
 mod status;
 
+pub use crashes::{Crash, CrashReason, Crashes};
 pub use deployment::{BadSecretName, Deployment, Resources, Secret, SecretName};
 pub use error::ProviderError;
 pub use pairs::Pairs;

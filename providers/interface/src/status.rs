@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use tidegate_core::{FunctionId, Replicas};
 
-use crate::Deployment;
+use crate::{Crashes, Deployment};
 
 /// A function as the provider has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct FunctionStatus {
     pub desired: Replicas,
     /// Its replicas, in a stable order: oldest first.
     pub replicas: Vec<Replica>,
+    /// Replicas that ended without being told to.
+    pub crashes: Arc<Crashes>,
 }
 
 /// One running copy of a function.

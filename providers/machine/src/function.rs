@@ -7,12 +7,14 @@ mod state;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_provider::{
-    Depth, FunctionStatus, Phase, ProviderError, ReplicaId, ReplicaUsage, ScaleTo,
+    Crash, Depth, FunctionStatus, Phase, ProviderError, ReplicaId, ReplicaUsage, ScaleTo,
 };
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -28,6 +30,9 @@ use crate::slot::Slot;
 use crate::usage::Sample;
 
 pub(crate) use state::State;
+
+/// How often a count that could not be kept is tried again.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// One deployed function.
 #[derive(Debug)]
@@ -109,6 +114,9 @@ impl<R: Runtime> Function<R> {
     /// Makes the count what is asked: replicas are on their way before that is kept, since a crash
     /// between the two only loses replicas that nobody was promised.
     pub(crate) async fn scale(self: &Arc<Self>, to: ScaleTo) -> Result<(), ProviderError> {
+        if let Err(away) = self.host.runtime.reachable() {
+            return if self.thaw_alone(&to) { Ok(()) } else { Err(away) };
+        }
         let (before, version) = self.set_count(&to)?;
         let saved = self.save(version).await;
         if saved.is_err() {
@@ -142,6 +150,36 @@ impl<R: Runtime> Function<R> {
         }
         self.settle(&mut state);
         Ok((before, state.version))
+    }
+
+    /// While the backend is away nothing is started, ended or kept. But what is frozen can be let run, since a
+    /// call waits for it; the count is then kept as soon as it can be. False when that is not enough.
+    fn thaw_alone(self: &Arc<Self>, to: &ScaleTo) -> bool {
+        let mut state = self.state();
+        let at_zero = state.desired.is_zero() && !state.closed;
+        let current = state.current.number();
+        let frozen = state.slots.iter().filter(|slot| slot.is_frozen_of(current)).count();
+        if !at_zero || to.replicas.is_zero() || frozen < to.replicas.get() as usize {
+            return false;
+        }
+        (state.desired, state.depth) = (to.replicas, to.depth);
+        state.version += 1;
+        self.settle(&mut state);
+        self.save_when_back(state.version);
+        true
+    }
+
+    fn save_when_back(self: &Arc<Self>, version: u64) {
+        let function = self.clone();
+        self.host.spawn(async move {
+            while !function.state().closed {
+                sleep(LOOK).await;
+                if function.host.runtime.reachable().is_ok() && function.save(version).await.is_ok()
+                {
+                    return;
+                }
+            }
+        });
     }
 
     fn undo_count(self: &Arc<Self>, (desired, depth): (Replicas, Depth), version: u64) {
@@ -392,6 +430,11 @@ impl<R: Runtime> Function<R> {
             change(slot);
         }
         self.settle(&mut state);
+    }
+
+    /// A replica ended that nobody had told to; watchers hear of it with what is reported next.
+    pub(crate) fn crashed(&self, crash: Crash) {
+        Arc::make_mut(&mut self.state().crashes).add(crash);
     }
 
     /// A replica's task is done.

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_core::{FunctionId, format_duration};
-use tidegate_provider::{Address, Phase, ReplicaId};
+use tidegate_provider::{Address, CrashReason, Phase, ReplicaId};
 use tokio::io::AsyncRead;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::exit::Cause;
 use crate::function::Function;
 use crate::logs::{Log, Origin};
 use crate::revision::Revision;
@@ -109,10 +110,11 @@ impl<R: Runtime> Life<R> {
     }
 
     /// Returns when a start that begins now has taken too long: what to say in [`crate::End::Crash`].
-    pub async fn too_late(&self) -> String {
+    pub async fn too_late(&self) -> Cause {
         let deadline = self.settings().start_deadline;
         sleep(deadline).await;
-        format!("was not ready within {}", format_duration(deadline))
+        let why = format!("was not ready within {}", format_duration(deadline));
+        Cause::new(CrashReason::NotReady, why)
     }
 
     /// It is made, or runs, and is not ready yet. From now on it may be asked what it uses. Of one that was

@@ -289,6 +289,7 @@ impl<R: Runtime> Provider for MachineProvider<R> {
     }
 
     async fn get(&self, function: &FunctionId) -> Result<FunctionStatus, ProviderError> {
+        self.inner.host.runtime.reachable()?;
         Ok(self.inner.find(function)?.status())
     }
 

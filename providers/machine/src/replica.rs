@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::format_duration;
-use tidegate_provider::{Phase, ReplicaId};
+use tidegate_provider::{Crash, Phase, ReplicaId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::backoff::Backoff;
+use crate::clock;
+use crate::exit::Cause;
 use crate::function::Function;
 use crate::life::Life;
 use crate::logs::Log;
@@ -33,7 +35,7 @@ pub(crate) struct Beginning<R: Runtime> {
     /// Whether it runs already.
     runs: bool,
     /// Why it does not run any more.
-    crashed: Option<String>,
+    crashed: Option<Cause>,
     /// Cancelled when its program may start; none when it may at once.
     held: Option<CancellationToken>,
 }
@@ -46,8 +48,8 @@ impl<R: Runtime> Beginning<R> {
 
     /// One of an earlier run.
     pub(crate) fn found(found: Found<R>, held: Option<CancellationToken>) -> Self {
-        let crashed = (found.phase == Phase::Backoff).then_some(found.detail);
-        Self { id: found.replica, seat: found.seat, runs: crashed.is_none(), crashed, held }
+        let runs = found.cause.is_none();
+        Self { id: found.replica, seat: found.seat, runs, crashed: found.cause, held }
     }
 }
 
@@ -109,18 +111,18 @@ async fn prune_logs<R: Runtime>(function: &Arc<Function<R>>, id: &ReplicaId) {
     let _ = function.host.blocking(move || inside.prune_logs(Some(&id))).await;
 }
 
-async fn live<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool, crashed: Option<String>) {
+async fn live<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool, crashed: Option<Cause>) {
     let mut backoff = Backoff::new(life.settings());
     let mut ended = match crashed {
         Some(why) => Some(why),
         None => one_life(life, seat, runs).await,
     };
-    while let Some(why) = ended {
+    while let Some(cause) = ended {
         if rested(life) || life.is_told_to_end() {
             return;
         }
         let pause = backoff.after_crash(life.served());
-        report_crash(life, why, pause);
+        report_crash(life, cause, pause);
         tokio::select! {
             () = life.told_to_end() => return,
             () = sleep(pause) => {}
@@ -136,7 +138,7 @@ async fn live<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool, crashe
 }
 
 /// From start to end; why it ended, unless it was told to.
-async fn one_life<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool) -> Option<String> {
+async fn one_life<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool) -> Option<Cause> {
     let host = &life.owner().host;
     if !runs {
         let permit = tokio::select! {
@@ -164,9 +166,10 @@ async fn one_life<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool) ->
             life.lost("");
             None
         }
-        End::Crash(why) => {
-            life.lost(&why);
-            Some(with_last_words(life, why).await)
+        End::Crash(cause) => {
+            life.lost(&cause.why);
+            let why = with_last_words(life, cause.why).await;
+            Some(Cause::new(cause.reason, why))
         }
     }
 }
@@ -188,12 +191,16 @@ fn rested<R: Runtime>(life: &Life<R>) -> bool {
     slot.is_some_and(|slot| matches!(slot.phase, Phase::Frozen | Phase::Created))
 }
 
-fn report_crash<R: Runtime>(life: &Life<R>, why: String, pause: Duration) {
+fn report_crash<R: Runtime>(life: &Life<R>, cause: Cause, pause: Duration) {
+    let Cause { reason, why } = cause;
     let next =
         if pause.is_zero() { "now".to_owned() } else { format!("in {}", format_duration(pause)) };
     let line = format!("replica {why}; starts again {next}");
     warn!(function.name = %life.function(), replica = %life.replica(), "{line}");
     life.say(&line);
+    let at = clock::wall();
+    let crash = Crash { at, replica: life.replica().clone(), reason, detail: why.clone() };
+    life.owner().crashed(crash);
     life.report(|slot| {
         if slot.phase != Phase::Stopping {
             slot.phase = Phase::Backoff;

@@ -9,6 +9,7 @@ use tidegate_provider::{
     Address, Deployment, Namespace, Phase, ProviderError, ReplicaId, Secret, SecretName,
 };
 
+use crate::exit::Cause;
 use crate::{FunctionRecord, Generation, Life, OpenError, Revision, Settings, StateDir};
 
 /// A backend on one machine, but for what all of them share.
@@ -205,8 +206,8 @@ pub struct Used {
 pub enum End {
     /// As it was told.
     Told,
-    /// By itself; what a user should know, such as `exited with code 3`.
-    Crash(String),
+    /// By itself.
+    Crash(Cause),
 }
 
 /// All that a backend has kept.
@@ -235,8 +236,8 @@ pub struct Found<R: Runtime> {
     pub address: Option<Address>,
     /// How often it was restarted, as far as is known.
     pub restarts: u32,
-    /// Why it ended, in phase `Backoff`; otherwise what a user should know.
-    pub detail: String,
+    /// Why it ended, in phase `Backoff`.
+    pub cause: Option<Cause>,
     /// It, unless it ended.
     pub live: Option<Arc<R::Live>>,
     /// Its seat, for [`Runtime::live`].

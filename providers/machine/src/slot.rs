@@ -75,7 +75,7 @@ impl<R: Runtime> Slot<R> {
         Self {
             phase: found.phase,
             restarts: found.restarts,
-            detail: found.detail.clone(),
+            detail: found.cause.as_ref().map(|cause| cause.why.clone()).unwrap_or_default(),
             ready_since: serves.then_some(now),
             live: found.live.clone(),
             frozen: found.phase == Phase::Frozen,
@@ -122,6 +122,11 @@ impl<R: Runtime> Slot<R> {
         if let Some(held) = self.held.take() {
             held.cancel();
         }
+    }
+
+    /// Whether it is frozen, and of this revision.
+    pub(crate) fn is_frozen_of(&self, current: u64) -> bool {
+        self.phase == Phase::Frozen && self.revision == current
     }
 
     /// Tells the replica to end; it hears SIGTERM, so it must not be frozen.

@@ -6,7 +6,7 @@ mod scripted;
 
 use scripted::{Stage, only, plain};
 use tidegate_core::{FunctionId, Replicas};
-use tidegate_provider::{Phase, Provider, ReplicaId, ScaleTo};
+use tidegate_provider::{CrashReason, Phase, Provider, ReplicaId, ScaleTo};
 
 fn id(name: &str) -> FunctionId {
     FunctionId::parse(name).expect("a good name")
@@ -93,6 +93,9 @@ fn one_that_ended_while_nobody_looked_counts_as_crashed() {
         assert_eq!(status.replicas[0].detail, "exited with code 7");
         let status = scene.until(&id("fell"), |status| only(status, Phase::Ready)).await;
         assert_eq!((&status.replicas[0].id, status.replicas[0].restarts), (&before[0], 1));
+        let crash = status.crashes.last().next().expect("it was told");
+        assert_eq!((&crash.replica, crash.detail.as_str()), (&before[0], "exited with code 7"));
+        assert_eq!(status.crashes.count(CrashReason::ExitCode), 1);
     });
 }
 

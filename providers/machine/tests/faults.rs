@@ -6,7 +6,7 @@ mod scripted;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use scripted::{Stage, only, plain};
+use scripted::{Scene, Stage, only, plain};
 use tidegate_core::{DEFAULT_NAMESPACE, FunctionId, Replicas};
 use tidegate_provider::{
     FunctionStatus, LogLine, LogQuery, Namespace, Phase, Provider, ProviderError, ScaleTo, Secret,
@@ -166,6 +166,35 @@ fn a_backend_that_is_away_says_so() {
         let list = scene.provider.list(None).await;
         assert!(matches!(list, Err(ProviderError::Unreachable { .. })), "{list:?}");
         assert!(scene.provider.info().await.is_err());
+    });
+}
+
+#[test]
+fn while_the_backend_is_away_counts_stay_but_what_is_frozen_thaws() {
+    let stage = Stage::new(true);
+    stage.scene(async |scene| {
+        let (cold, warm) = (plain("cold").function, plain("warm").function);
+        scene.deployed(plain("cold"), 1).await;
+        scene.deployed(plain("warm"), 1).await;
+        scene.freeze(&cold).await;
+        scene.world.change(|facts| (facts.unreachable, facts.store_fails) = (true, true));
+        for (function, count) in [(&warm, 0), (&warm, 2), (&cold, 2)] {
+            let scaled = scene.provider.scale(function, ScaleTo::replicas(count)).await;
+            assert!(matches!(scaled, Err(ProviderError::Unreachable { .. })), "{scaled:?}");
+        }
+        let bodies = |scene: &Scene| -> Vec<bool> {
+            scene.world.facts().replicas.values().map(|body| body.frozen).collect()
+        };
+        assert_eq!(bodies(&scene), [true, false]);
+        scene.provider.scale(&cold, ScaleTo::replicas(1)).await.expect("it thaws");
+        assert_eq!(bodies(&scene), [false, false]);
+
+        scene.world.change(|facts| (facts.unreachable, facts.store_fails) = (false, false));
+        // Until what is kept has changed.
+        let before = scene.world.facts().functions[&cold].to_json();
+        scene.world.until(|facts| facts.functions[&cold].to_json() != before).await;
+        assert!(only(&scene.status(&cold).await, Phase::Ready));
+        assert_eq!(scene.world.facts().starts, 2);
     });
 }
 

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidegate_core::format_duration;
+use tidegate_provider::CrashReason;
+use tidegate_provider_machine::exit::Cause;
 use tidegate_provider_machine::logs::Origin;
 use tidegate_provider_machine::{End, Life as LifeOf, exit};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -41,7 +43,10 @@ pub(crate) async fn live(inner: &Arc<Inner>, life: &Life) -> End {
     };
     let launched = match tokio::task::spawn_blocking(launching).await {
         Ok(Ok(launched)) => launched,
-        Ok(Err(failure)) => return End::Crash(format!("cannot be started: {failure}")),
+        Ok(Err(failure)) => {
+            let why = format!("cannot be started: {failure}");
+            return End::Crash(Cause::new(CrashReason::CannotStart, why));
+        }
         // The runtime ends, and so do we.
         Err(_) => return End::Told,
     };
@@ -56,7 +61,7 @@ pub(crate) async fn live(inner: &Arc<Inner>, life: &Life) -> End {
     };
     life.lost(match &end {
         End::Told => "",
-        End::Crash(why) => why,
+        End::Crash(cause) => &cause.why,
     });
     let left = processes.clone();
     let _ = tokio::task::spawn_blocking(move || left.sweep()).await;
@@ -101,12 +106,12 @@ fn pump(
 
 /// Adds what the kernel did to it.
 fn explain(life: &Life, end: End, processes: &Processes) -> End {
-    let End::Crash(why) = end else { return End::Told };
+    let End::Crash(cause) = end else { return End::Told };
     let kills = processes.memory_kills();
     if kills == 0 {
-        return End::Crash(why);
+        return End::Crash(cause);
     }
-    End::Crash(format!("{}; {why}", exit::out_of_memory(kills, memory_limit(life))))
+    End::Crash(cause.after_memory_kills(&exit::out_of_memory(kills, memory_limit(life))))
 }
 
 fn memory_limit(life: &Life) -> &str {
@@ -124,9 +129,9 @@ impl Running<'_> {
             status = self.child.wait() => {
                 return Begin::Ended(End::Crash(exit::describe(status)));
             }
-            why = self.life.too_late() => {
+            cause = self.life.too_late() => {
                 self.kill().await;
-                return Begin::Ended(End::Crash(why));
+                return Begin::Ended(End::Crash(cause));
             }
         };
         if word == "ready" {
@@ -138,13 +143,13 @@ impl Running<'_> {
             Ok(status) => exit::describe(status),
             Err(_) => {
                 self.kill().await;
-                "closed its control stream".to_owned()
+                Cause::new(CrashReason::Unknown, "closed its control stream")
             }
         };
-        let why = word
-            .strip_prefix("failed ")
-            .map_or(status, |reason| format!("failed to start: {reason}"));
-        Begin::Ended(End::Crash(why))
+        let cause = word.strip_prefix("failed ").map_or(status, |reason| {
+            Cause::new(CrashReason::CannotStart, format!("failed to start: {reason}"))
+        });
+        Begin::Ended(End::Crash(cause))
     }
 
     /// `control` is held until then: its end would end the watchdog.

@@ -9,8 +9,8 @@ use tidegate_core::{DEFAULT_NAMESPACE, FunctionId, Replicas};
 use super::replica::{FakeReplica, Log};
 use super::{CRASHES, NEVER_READY, Starts};
 use crate::{
-    Capabilities, Deployment, Depth, FunctionStatus, Namespace, Phase, ProviderError, Replica,
-    ReplicaId, ScaleTo, SecretName,
+    Capabilities, Crash, CrashReason, Crashes, Deployment, Depth, FunctionStatus, Namespace, Phase,
+    ProviderError, Replica, ReplicaId, ScaleTo, SecretName,
 };
 
 /// All there is.
@@ -174,7 +174,24 @@ impl Function {
             created: self.created,
             desired: self.desired,
             replicas: self.replicas.iter().map(|it| it.replica.clone()).collect(),
+            crashes: Arc::new(self.crashes()),
         }
+    }
+
+    /// Each replica that does not work has crashed once.
+    fn crashes(&self) -> Crashes {
+        let mut crashes = Crashes::default();
+        for FakeReplica { replica, .. } in &self.replicas {
+            if replica.phase == Phase::Backoff {
+                crashes.add(Crash {
+                    at: self.created,
+                    replica: replica.id.clone(),
+                    reason: CrashReason::ExitCode,
+                    detail: replica.detail.clone(),
+                });
+            }
+        }
+        crashes
     }
 
     pub(super) fn log(&self) -> Log {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tidegate_core::Replicas;
-use tidegate_provider::{Depth, FunctionStatus};
+use tidegate_provider::{Crashes, Depth, FunctionStatus};
 
 use crate::plan::View;
 use crate::record::{FunctionRecord, Generation};
@@ -24,6 +24,8 @@ pub(crate) struct State<R: Runtime> {
     /// Created replicas that were lost, or could not be made, since a count was last asked for: they are not
     /// made anew, or what fails would be tried for ever while nobody calls.
     pub(super) lost: usize,
+    /// Replicas that ended without being told to.
+    pub(super) crashes: Arc<Crashes>,
     /// Counts changes that are to be kept.
     pub(super) version: u64,
     /// Deleted, or the backend is shutting down: nothing is started any more.
@@ -45,6 +47,7 @@ impl<R: Runtime> State<R> {
             previous: previous.map(Arc::new),
             slots: Vec::new(),
             lost: 0,
+            crashes: Arc::default(),
             version: 0,
             closed: false,
         }
@@ -58,6 +61,7 @@ impl<R: Runtime> State<R> {
             created: self.created,
             desired: self.desired,
             replicas: self.slots.iter().map(Slot::replica).collect(),
+            crashes: self.crashes.clone(),
         }
     }
 

@@ -14,6 +14,7 @@ use tidegate_provider::{
     Address, Deployment, Depth, FunctionStatus, Namespace, Phase, Provider, ProviderError,
     ReplicaId, ScaleTo, Secret, SecretName,
 };
+use tidegate_provider_machine::exit;
 use tidegate_provider_machine::{
     End, Found, FunctionRecord, Generation, Kept, Life, Live, MachineProvider, OpenError, Revision,
     Runtime, Settings, StateDir, Used, failed,
@@ -211,7 +212,7 @@ impl Runtime for Scripted {
             },
             address: Some(address()),
             restarts: 0,
-            detail: if body.runs { String::new() } else { "exited with code 7".to_owned() },
+            cause: (!body.runs).then(|| exit::with_code(7)),
             live: body
                 .runs
                 .then(|| Arc::new(Alive { world: self.config.world.clone(), id: id.clone() })),
@@ -342,10 +343,10 @@ impl Runtime for Scripted {
                 End::Told
             }
             () = world.until(|facts| !runs(facts)) => {
-                let why = "exited with code 7".to_owned();
-                life.lost(&why);
+                let cause = exit::with_code(7);
+                life.lost(&cause.why);
                 sleep(CLEANING).await;
-                End::Crash(why)
+                End::Crash(cause)
             }
         }
     }

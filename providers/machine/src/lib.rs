@@ -32,7 +32,7 @@ pub use identity::place;
 pub use life::Life;
 pub use limits::Limits;
 pub use provider::MachineProvider;
-pub use record::{BadGeneration, FunctionRecord, Generation};
+pub use record::{BadGeneration, FunctionRecord, Generation, KeptRevision};
 pub use revision::Revision;
 pub use runtime::{End, Found, Kept, Live, Runtime, Used};
 pub use settings::Settings;

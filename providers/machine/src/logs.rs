@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! pipe ──► LogFile (REPLICA.log, turned over to REPLICA.log.1) ──nudge──► LogBoard ──► readers
-//! fd 3, 4 ──► collect, in another process ──► LogFile ······· looked at now and then ······┘
+//! fd 3, 4 ──► collect, in another process ──► LogFile ······· its folder is watched ··········┘
 //! ```
 //!
 //! Readers take lines from the files, never from the writer: a slow one holds nobody up and needs no memory.
 
 mod collector;
 mod file;
+mod folder;
 mod reader;
 mod replica;
 

@@ -29,6 +29,17 @@ pub struct Generation {
     pub revision: u64,
 }
 
+/// One revision, as far as a backend needs to know what is kept.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct KeptRevision<'a> {
+    /// Which.
+    pub generation: Generation,
+    /// The image that was asked for.
+    pub image: &'a str,
+    /// What the backend [pinned](crate::Runtime::pin).
+    pub pin: Option<&'a str>,
+}
+
 /// One revision of what a user said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RevisionRecord {
@@ -86,6 +97,18 @@ impl FunctionRecord {
     /// When its name was damaged.
     pub fn function(&self) -> Result<FunctionId, BadName> {
         self.current.deployment.function()
+    }
+}
+
+impl FunctionRecord {
+    /// What is kept of its revisions.
+    pub fn revisions(&self) -> impl Iterator<Item = KeptRevision<'_>> {
+        let all = std::iter::once(&self.current).chain(&self.previous);
+        all.map(|it| KeptRevision {
+            generation: Generation { created: self.created, revision: it.revision },
+            image: &it.deployment.image,
+            pin: it.pin.as_deref(),
+        })
     }
 }
 

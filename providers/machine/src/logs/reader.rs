@@ -17,12 +17,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::file::older;
+use super::folder::Folder;
 use super::{LONGEST_LINE, Notice};
 use crate::host::Runner;
 
 /// Lines read at once.
 const BATCH: usize = 256;
-/// Pause between two looks at files that others write.
+/// Pause between two looks at files that others write, where their folder cannot be watched.
 const LOOK: Duration = Duration::from_millis(200);
 /// Most bytes kept for `tail`: a wish for more gets the newest of them.
 const LARGEST_TAIL: usize = 8 << 20;
@@ -47,6 +48,7 @@ pub(crate) fn read(runner: Runner, query: Query, notices: watch::Receiver<Notice
         notices,
         follow: query.follow,
         by_others: query.by_others,
+        folder: None,
         reader: Some(Reader { query, cursors: Vec::new(), first: true, files: None }),
         ready: VecDeque::new(),
         closing: false,
@@ -62,6 +64,8 @@ struct Stream {
     notices: watch::Receiver<Notice>,
     follow: bool,
     by_others: bool,
+    /// Where others write, once it is watched.
+    folder: Option<Folder>,
     /// Away while a batch is read.
     reader: Option<Reader>,
     ready: VecDeque<LogLine>,
@@ -104,6 +108,24 @@ impl Stream {
         if !self.by_others {
             return self.notices.changed().await.is_ok();
         }
+        let Some(folder) = &self.folder else {
+            let path = self.reader.as_ref().map(|reader| reader.query.folder.as_path());
+            self.folder = path.and_then(|path| Folder::watch(path).ok());
+            // What was written before it was watched must be looked for.
+            return self.folder.is_some() || self.look_later().await;
+        };
+        tokio::select! {
+            changed = self.notices.changed() => changed.is_ok(),
+            there = folder.changed() => {
+                if !there {
+                    self.folder = None;
+                }
+                true
+            }
+        }
+    }
+
+    async fn look_later(&mut self) -> bool {
         timeout(LOOK, self.notices.changed()).await.map_or(true, |changed| changed.is_ok())
     }
 }

@@ -1,12 +1,15 @@
 //! Images from a file: what `docker save`, `skopeo` and `buildctl` write, brought into containerd without any
 //! network.
 //!
-//! The file is looked through once for where things are in it; blobs are then copied from their places.
+//! The file is looked through once for where things are in it; blobs are then copied from their places. One that
+//! is compressed as a whole, as `docker save | gzip` writes it, is unpacked first, into a file without a name.
 
 use std::collections::HashMap;
-use std::io::SeekFrom;
+use std::io::{Read, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::path::{Component, Path, PathBuf};
 
+use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
@@ -26,9 +29,20 @@ use crate::reference::Reference;
 /// Names that archives give their images.
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
+/// Most bytes that a compressed file may unpack to.
+const LARGEST: u64 = 64 << 30;
+/// How files compressed with gzip and with zstd begin. Source: RFC 1952 and RFC 8878.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// A file and where things are in it.
 struct Archive {
+    /// As users named it.
     path: PathBuf,
+    /// Where it is read: another file when it was compressed.
+    place: PathBuf,
+    /// That other file; it goes with this.
+    _unpacked: Option<std::fs::File>,
     entries: HashMap<String, Entry>,
 }
 
@@ -64,14 +78,32 @@ pub(crate) async fn import(
 
 impl Archive {
     async fn open(path: &Path) -> Result<Self, Failure> {
-        let reading = format!("read {}", path.display());
         let inside = path.to_owned();
-        let looked = tokio::task::spawn_blocking(move || entries(&inside)).await;
-        let entries = looked
-            .map_err(std::io::Error::other)
-            .and_then(|entries| entries)
-            .map_err(Failure::io(reading))?;
-        Ok(Self { path: path.to_owned(), entries })
+        let looked = tokio::task::spawn_blocking(move || Self::look(inside)).await;
+        looked.map_err(|stopped| Failure::io("read an archive")(stopped.into()))?
+    }
+
+    /// Blocks.
+    fn look(path: PathBuf) -> Result<Self, Failure> {
+        let reading = |path: &Path| Failure::io(format!("read {}", path.display()));
+        let mut begin = Vec::new();
+        let opened = std::fs::File::open(&path);
+        let read = opened.and_then(|file| file.take(4).read_to_end(&mut begin));
+        read.map_err(reading(&path))?;
+        if begin == ZSTD {
+            let path = path.display();
+            return Err(Failure::Told(format!(
+                "{path} is compressed; unpack it with `zstd -d {path}` first"
+            )));
+        }
+        let unpacked = if begin.starts_with(&GZIP) { Some(unpacked(&path)?) } else { None };
+        let place = match &unpacked {
+            // It has no name but this one.
+            Some(file) => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+            None => path.clone(),
+        };
+        let entries = entries(&place).map_err(reading(&path))?;
+        Ok(Self { path, place, _unpacked: unpacked, entries })
     }
 
     async fn import(&self, scope: &Scope, name: Option<&str>) -> Result<Vec<String>, Failure> {
@@ -82,7 +114,7 @@ impl Archive {
             return self.import_saved(scope, name).await;
         }
         Err(Failure::Told(format!(
-            "{} holds no image: it has neither index.json nor manifest.json (a compressed file must be unpacked first)",
+            "{} holds no image: it has neither index.json nor manifest.json",
             self.path.display()
         )))
     }
@@ -100,7 +132,8 @@ impl Archive {
             let written = name.or(written.map(String::as_str)).ok_or_else(|| self.nameless())?;
             let reference = Reference::parse(written)?.to_string();
             let is_index = self.import_tree(scope, entry).await?;
-            image::name(scope, &reference, image::target(entry, is_index)).await?;
+            let target = image::target(entry, is_index);
+            image::name(scope, &reference, target).await?;
             names.push(reference);
         }
         Ok(names)
@@ -228,7 +261,7 @@ impl Archive {
             Failure::Told(format!("{} is not whole: {path} is missing", self.path.display()))
         })?;
         let opening = async {
-            let mut file = File::open(&self.path).await?;
+            let mut file = File::open(&self.place).await?;
             file.seek(SeekFrom::Start(entry.offset)).await?;
             Ok(file.take(entry.size))
         };
@@ -252,6 +285,25 @@ impl Archive {
             self.path.display()
         ))
     }
+}
+
+/// What a file compressed with gzip holds, in a file without a name. Blocks.
+fn unpacked(path: &Path) -> Result<std::fs::File, Failure> {
+    let unpacking = || {
+        let mut file = tempfile::tempfile()?;
+        // One after the other, as some programs write them.
+        let source = MultiGzDecoder::new(std::fs::File::open(path)?);
+        let written = std::io::copy(&mut source.take(LARGEST + 1), &mut file)?;
+        Ok((file, written))
+    };
+    let folder = std::env::temp_dir();
+    let action = format!("unpack {} into {} (TMPDIR)", path.display(), folder.display());
+    let (file, written) = unpacking().map_err(Failure::io(action))?;
+    if written > LARGEST {
+        let path = path.display();
+        return Err(Failure::Told(format!("{path} has more than {LARGEST} bytes when unpacked")));
+    }
+    Ok(file)
 }
 
 /// Where things are in the file. Blocks.

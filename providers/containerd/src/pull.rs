@@ -7,6 +7,7 @@ mod credentials;
 mod error;
 mod fetch;
 mod flights;
+mod identity;
 mod patience;
 mod progress;
 mod registries;

@@ -335,6 +335,44 @@ async fn a_token_that_runs_out_midway_is_renewed() {
 }
 
 #[tokio::test]
+async fn an_identity_token_is_exchanged_for_one_that_opens_the_repository() {
+    let mut puller = puller!();
+    let image = large();
+    let place = Arc::new(std::sync::OnceLock::<String>::new());
+    let host = place.clone();
+    let registry = Scripted::serve(image, move |asked| {
+        if asked.path.starts_with("/token") {
+            let good = asked.method == "POST" && asked.body.contains("refresh_token=long%2Bsecret");
+            return match good {
+                true => says(200, r#"{"access_token": "short", "expires_in": 300}"#),
+                false => says(400, r#"{"error": "invalid_grant"}"#),
+            };
+        }
+        let host = host.get().expect("set before anything is asked");
+        let header =
+            format!("www-authenticate: Bearer realm=\"http://{host}/token\",service=\"it\"");
+        let open = asked.login.as_deref() == Some("Bearer short");
+        (!open).then_some(Answer::Says(401, header, Vec::new()))
+    });
+    place.set(registry.host()).expect("once");
+    let name = format!("{}/team/app:1", registry.host());
+
+    puller.log_in_by_token(&registry.host(), "spent");
+    let said = puller.refusal(&name).await;
+    assert!(said.contains("identity token is not good any more"), "{said}");
+    assert!(!said.contains("spent"), "{said}");
+
+    puller.log_in_by_token(&registry.host(), "long+secret");
+    puller.pull(&name).await.expect("its token is good");
+    let asked = registry.asked();
+    let exchange = asked.iter().rfind(|it| it.path.starts_with("/token")).expect("one");
+    for field in ["grant_type=refresh_token", "scope=repository%3Ateam%2Fapp%3Apull", "service=it"]
+    {
+        assert!(exchange.body.contains(field), "{field}: {}", exchange.body);
+    }
+}
+
+#[tokio::test]
 async fn two_pulls_at_once_fetch_each_layer_once() {
     let puller = puller!();
     let image = large();

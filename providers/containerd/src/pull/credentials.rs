@@ -24,10 +24,12 @@ const TOKEN: &str = "<token>";
 const LONGEST_HELP: Duration = Duration::from_secs(30);
 
 /// A login.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Login {
     /// What is sent.
     pub(crate) auth: RegistryAuth,
+    /// What is exchanged for something to be sent, where there is no password.
+    pub(crate) identity: Option<String>,
     /// Who that is and where it was found, in words; none when nobody.
     pub(crate) who: Option<String>,
 }
@@ -50,6 +52,14 @@ struct Entry {
     identitytoken: String,
 }
 
+/// What is known of a host.
+enum Found {
+    /// A user and a password.
+    Password(String, String),
+    /// A token that stands for a user, and is good only to ask for others.
+    Identity(String),
+}
+
 /// What a helper answers.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -62,22 +72,22 @@ struct Answer {
 pub(crate) async fn find(registries: &Registries, host: &str) -> Login {
     for path in &registries.logins {
         match look(registries, path, host).await {
-            Ok(Some((user, password))) => {
+            Ok(Some(Found::Password(user, password))) => {
                 let who = Some(format!("{user} (from {})", path.display()));
-                return Login { auth: RegistryAuth::Basic(user, password), who };
+                return Login { auth: RegistryAuth::Basic(user, password), identity: None, who };
+            }
+            Ok(Some(Found::Identity(token))) => {
+                let who = Some(format!("whom the identity token in {} stands for", path.display()));
+                return Login { auth: RegistryAuth::Anonymous, identity: Some(token), who };
             }
             Ok(None) => {}
             Err(why) => warn!(registry = host, "a login is passed over: {why}"),
         }
     }
-    Login { auth: RegistryAuth::Anonymous, who: None }
+    Login { auth: RegistryAuth::Anonymous, identity: None, who: None }
 }
 
-async fn look(
-    registries: &Registries,
-    path: &Path,
-    host: &str,
-) -> Result<Option<(String, String)>, String> {
+async fn look(registries: &Registries, path: &Path, host: &str) -> Result<Option<Found>, String> {
     let bytes = match tokio::fs::read(path).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -101,15 +111,14 @@ async fn look(
 }
 
 impl Entry {
-    fn login(&self) -> Result<Option<(String, String)>, String> {
+    fn login(&self) -> Result<Option<Found>, String> {
         if !self.identitytoken.is_empty() {
-            return Err(
-                "identity tokens are not supported; use a password or an access token".to_owned()
-            );
+            return Ok(Some(Found::Identity(self.identitytoken.clone())));
         }
         if self.auth.is_empty() {
             let named = !self.username.is_empty();
-            return Ok(named.then(|| (self.username.clone(), self.password.clone())));
+            let found = || Found::Password(self.username.clone(), self.password.clone());
+            return Ok(named.then(found));
         }
         let plain =
             STANDARD.decode(&self.auth).ok().and_then(|plain| String::from_utf8(plain).ok());
@@ -117,7 +126,8 @@ impl Entry {
         let (user, password) =
             plain.split_once(':').ok_or("auth is not USER:PASSWORD in base64")?;
         // Old versions of Docker end it with zeros.
-        Ok(Some((user.to_owned(), password.trim_end_matches('\0').to_owned())))
+        let password = password.trim_end_matches('\0').to_owned();
+        Ok(Some(Found::Password(user.to_owned(), password)))
     }
 }
 
@@ -127,7 +137,7 @@ async fn ask_helper(
     helper: &str,
     config: &DockerConfig,
     host: &str,
-) -> Result<Option<(String, String)>, String> {
+) -> Result<Option<Found>, String> {
     if helper.is_empty() || helper.contains('/') {
         return Err(format!("{helper:?} is not the name of a credential helper"));
     }
@@ -155,9 +165,9 @@ async fn ask_helper(
     let answer: Answer = serde_json::from_slice(&output.stdout)
         .map_err(|_| format!("{program} gives an answer that is none"))?;
     if answer.username == TOKEN {
-        return Err(format!("{program} gives an identity token, which is not supported"));
+        return Ok(Some(Found::Identity(answer.secret)));
     }
-    Ok(Some((answer.username, answer.secret)))
+    Ok(Some(Found::Password(answer.username, answer.secret)))
 }
 
 async fn run(program: &Path, key: &str) -> std::io::Result<std::process::Output> {
@@ -227,28 +237,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damaged_files_and_tokens_are_passed_over() {
+    async fn damaged_files_are_passed_over() {
         let (_folder, registries) = files(&[
             r#"{"auths": {"one": "#,
             r#"{"auths": {"one": {"auth": "???"}}}"#,
-            r#"{"auths": {"one": {"identitytoken": "t"}}}"#,
             r#"{"auths": {"one": {"auth": "eW91OmM="}}}"#,
         ]);
         assert_eq!(login(&registries, "one").await, pair("you", "c"));
     }
 
     #[tokio::test]
+    async fn an_identity_token_comes_before_what_is_in_the_place_of_a_password() {
+        // PHRva2VuPjo= is <token>: without a password.
+        let (_folder, registries) =
+            files(&[r#"{"auths": {"one": {"auth": "PHRva2VuPjo=", "identitytoken": "long"}}}"#]);
+        let found = find(&registries, "one").await;
+        assert_eq!(found.identity.as_deref(), Some("long"));
+        assert!(found.who.is_some_and(|who| !who.contains("long")), "it is a secret");
+    }
+
+    #[tokio::test]
     async fn helpers_are_asked_for_their_hosts() {
         use std::os::unix::fs::PermissionsExt;
         let (folder, registries) = files(&[
-            r#"{"credHelpers": {"one": "safe", "gone": "missing", "bad": "../safe"}, "auths": {"gone": {"auth": "eW91OmM="}}}"#,
+            r#"{"credHelpers": {"one": "safe", "two": "safe", "gone": "missing", "bad": "../safe"}, "auths": {"gone": {"auth": "eW91OmM="}}}"#,
         ]);
-        let script = "#!/bin/sh\nread -r host\n[ \"$1 $host\" = 'get one' ] || exit 1\n\
-            echo '{\"ServerURL\":\"one\",\"Username\":\"me\",\"Secret\":\"s\"}'\n";
+        let script = "#!/bin/sh\nread -r host\n[ \"$1\" = get ] || exit 1\n\
+            case $host in one) user=me ;; two) user='<token>' ;; *) exit 1 ;; esac\n\
+            echo '{\"ServerURL\":\"one\",\"Username\":\"'$user'\",\"Secret\":\"s\"}'\n";
         let path = folder.path().join("docker-credential-safe");
         std::fs::write(&path, script).expect("a file");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("our file");
         assert_eq!(login(&registries, "one").await, pair("me", "s"));
+        assert_eq!(find(&registries, "two").await.identity.as_deref(), Some("s"));
         assert_eq!(login(&registries, "gone").await, None);
         assert_eq!(login(&registries, "bad").await, None);
     }

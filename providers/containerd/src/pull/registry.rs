@@ -10,12 +10,13 @@ use oci_client::client::{
 };
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference as Source, RegistryOperation};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Method, Response};
 use tokio::sync::Mutex;
 
 use super::credentials::{self, Login};
 use super::error::{Subject, chain};
+use super::identity;
 use super::registries::Registries;
 use crate::content::LARGEST_DOCUMENT;
 use crate::digest;
@@ -36,8 +37,11 @@ pub(crate) struct Registry {
     image: String,
     host: String,
     source: Source,
-    /// Where its manifests are, and what follows their names.
-    manifests: (String, String),
+    /// Its address, with the scheme.
+    base: String,
+    repository: String,
+    /// What follows the names of manifests.
+    namespace: String,
     login: Login,
     client: Client,
     http: reqwest::Client,
@@ -74,10 +78,9 @@ impl Registry {
         Ok(Self {
             image: reference.to_string(),
             host: endpoint.to_owned(),
-            manifests: (
-                format!("{scheme}://{address}/v2/{}/manifests/", reference.repository),
-                namespace,
-            ),
+            base: format!("{scheme}://{address}"),
+            repository: reference.repository.clone(),
+            namespace,
             source,
             login: credentials::find(registries, endpoint).await,
             client,
@@ -93,10 +96,40 @@ impl Registry {
 
     /// Logs in, where the registry wants that; again, when what it gave has run out.
     pub(crate) async fn log_in(&self) -> Result<(), Failure> {
-        let auth = self.client.auth(&self.source, &self.login.auth, RegistryOperation::Pull).await;
+        let auth = match &self.login.identity {
+            Some(identity) => self.exchange(identity).await?,
+            None => self.login.auth.clone(),
+        };
+        let auth = self.client.auth(&self.source, &auth, RegistryOperation::Pull).await;
         let token = auth.map_err(|error| self.subject().client("login", error))?;
         *self.token.lock().await = token;
         Ok(())
+    }
+
+    /// What an identity token is good for now.
+    async fn exchange(&self, identity: &str) -> Result<RegistryAuth, Failure> {
+        let asked = self.http.get(format!("{}/v2/", self.base)).send().await;
+        let asked = asked.map_err(|error| self.subject().away(chain(&error.without_url())))?;
+        let challenge = header(&asked, WWW_AUTHENTICATE.as_str());
+        let Some(challenge) = challenge.filter(|_| !asked.status().is_success()) else {
+            return Ok(RegistryAuth::Anonymous);
+        };
+        let place = identity::place(&challenge, self.base.starts_with("https:"));
+        let place = place.map_err(|why| self.subject().refused(&why))?;
+        let form = place.form(&self.repository, identity);
+        let answer = self.http.post(place.realm).form(&form).send().await;
+        let mut answer =
+            answer.map_err(|error| self.subject().away(chain(&error.without_url())))?;
+        let body = self.read(&mut answer, LONGEST_COMPLAINT).await?.unwrap_or_default();
+        match answer.status().as_u16() {
+            200 => {}
+            // What they say of a token that is not good, or not any more.
+            400 => return Err(self.subject().refused("its identity token is not good any more")),
+            code => return Err(self.subject().status("token", code, &body)),
+        }
+        let token = identity::token(&body);
+        let none = || self.subject().damaged("answer to an identity token", "no token is in it");
+        token.map(RegistryAuth::Bearer).ok_or_else(none)
     }
 
     /// What the image's name stands for now; none when the registry does not tell.
@@ -154,7 +187,8 @@ impl Registry {
     }
 
     async fn ask(&self, method: Method, name: &str) -> Result<Response, Failure> {
-        let address = format!("{}{name}{}", self.manifests.0, self.manifests.1);
+        let Self { base, repository, namespace, .. } = self;
+        let address = format!("{base}/v2/{repository}/manifests/{name}{namespace}");
         let request = self.http.request(method, address).header(ACCEPT, MANIFESTS.join(", "));
         let request = match (&*self.token.lock().await, &self.login.auth) {
             (Some(token), _) => request.bearer_auth(token),

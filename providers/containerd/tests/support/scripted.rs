@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -19,6 +19,8 @@ pub struct Asked {
     /// The first byte that is wanted, when a part is.
     pub from: Option<usize>,
     pub login: Option<String>,
+    /// What came with it.
+    pub body: String,
     /// How often the same was asked for before.
     pub before: usize,
 }
@@ -153,11 +155,13 @@ fn right(image: &Image, asked: &Asked) -> (u16, String, Vec<u8>) {
 }
 
 fn read(stream: &TcpStream) -> Option<Asked> {
-    let mut lines = BufReader::new(stream).lines();
+    let mut reader = BufReader::new(stream);
+    let mut lines = reader.by_ref().lines();
     let first = lines.next()?.ok()?;
     let mut words = first.split(' ').map(str::to_owned);
-    let mut asked =
-        Asked { method: words.next()?, path: words.next()?, from: None, login: None, before: 0 };
+    let (method, path, body) = (words.next()?, words.next()?, String::new());
+    let mut asked = Asked { method, path, from: None, login: None, body, before: 0 };
+    let mut length = 0;
     for line in lines {
         let line = line.ok()?;
         if line.is_empty() {
@@ -167,8 +171,10 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         match name.to_ascii_lowercase().as_str() {
             "range" => asked.from = value.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok(),
             "authorization" => asked.login = Some(value.to_owned()),
+            "content-length" => length = value.parse().ok()?,
             _ => {}
         }
     }
+    reader.take(length).read_to_string(&mut asked.body).ok()?;
     Some(asked)
 }

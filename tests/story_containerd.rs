@@ -2,6 +2,8 @@
 //! functions go on without tidegate and are taken over, and find the gateway by its name.
 #![allow(clippy::disallowed_methods, reason = "stories run in real time, with deadlines")]
 
+#[path = "support/containers.rs"]
+mod containers;
 #[path = "../providers/containerd/tests/support/daemon.rs"]
 mod daemon;
 #[path = "../providers/containerd/tests/support/images.rs"]
@@ -14,77 +16,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::DirEntry;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use containers::{PATIENCE, command, function, import, ready, replica_pids, start};
 use daemon::Daemon;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Start, Tidegate, have};
-
-/// Containers are started through several programs, on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What tidegate and its commands are told, so that nothing is shared with another test.
-fn vars(daemon: &Daemon) -> Vec<(&'static str, String)> {
-    vec![
-        ("TIDEGATE_PROVIDER", "containerd".to_owned()),
-        ("TIDEGATE_CONTAINERD_SOCKET", daemon.socket().display().to_string()),
-        ("TIDEGATE_CONTAINERD_PREFIX", daemon.prefix()),
-        ("TIDEGATE_RUN_DIR", daemon.path("run").display().to_string()),
-        ("TIDEGATE_BRIDGE", daemon.bridge()),
-        ("TIDEGATE_SUBNET", daemon.config().subnet.to_string()),
-        ("TIDEGATE_MASQUERADE", "false".to_owned()),
-        ("TIDEGATE_STABLE_WINDOW", "4s".to_owned()),
-        ("TIDEGATE_FAST_WINDOW", "2s".to_owned()),
-    ]
-}
-
-fn start(daemon: &Daemon) -> Tidegate {
-    let start = Start::new().state(&daemon.path("state"));
-    vars(daemon).iter().fold(start, |start, (name, value)| start.var(name, value)).start()
-}
-
-fn command(daemon: &Daemon, words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(words).current_dir(daemon.path(""));
-    command.env("TIDEGATE_STATE_DIR", daemon.path("state")).envs(vars(daemon));
-    command.output().expect("tidegate ends by itself")
-}
-
-/// Brings in the test image by the command that users have.
-fn import(daemon: &Daemon) {
-    let file = daemon.path("function.tar");
-    images::write(&file);
-    let output = command(daemon, &["image", "import", file.to_str().expect("ASCII")]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && told.contains(images::FUNCTION), "{told}");
-}
-
-/// A function that runs the body of each call as a line of shell.
-fn function(name: &str, labels: Value) -> Value {
-    json!({"service": name, "image": "function:test", "envProcess": "serve shell", "labels": labels})
-}
-
-async fn ready(tidegate: &Tidegate, name: &str, count: u64) {
-    let what = format!("{count} ready");
-    tidegate.wait_for_counts(name, &what, PATIENCE, |_, ready| ready == count).await;
-}
-
-fn replica_pids(daemon: &Daemon) -> Vec<String> {
-    let mut pids: Vec<String> = daemon
-        .cgroups()
-        .iter()
-        .flat_map(|namespace| std::fs::read_dir(namespace).into_iter().flatten().flatten())
-        .flat_map(|group| {
-            let pids = std::fs::read_to_string(group.path().join("cgroup.procs"));
-            pids.unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>()
-        })
-        .collect();
-    pids.sort_unstable();
-    pids.dedup();
-    pids
-}
 
 /// Replicas in which something runs or is frozen.
 fn replicas(daemon: &Daemon) -> BTreeSet<OsString> {

@@ -56,6 +56,7 @@ pub(super) fn containerd(read: &mut Reader<'_>) -> ContainerdConfig {
     }
     config.masquerade = read.flag("TIDEGATE_MASQUERADE", config.masquerade);
     config.registries = registries(read);
+    config.image_retention = read.duration("TIDEGATE_IMAGE_RETENTION", config.image_retention);
     config
 }
 

@@ -173,7 +173,11 @@ fn field(file: &Path, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock;
 
     #[test]
     fn both_versions_are_found_and_the_first_wins_where_both_are() {
@@ -211,5 +215,58 @@ mod tests {
         cgroup.thaw().expect("a file");
         assert!(!cgroup.is_frozen().expect("a file"));
         assert_eq!(cgroup.usage(), Usage { cpu_millis: 7, memory_bytes: 4000 });
+    }
+
+    /// A tree of version two is mounted beside those of version one on many machines.
+    #[test]
+    fn a_real_group_of_version_two_is_frozen_thawed_and_measured() {
+        let mounts = fs::read_to_string("/proc/self/mounts").expect("Linux");
+        let two = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"));
+        let root = two.and_then(|line| line.split(' ').nth(1)).map(PathBuf::from);
+        let name = format!("tidegate-test-{}", std::process::id());
+        let Some(root) = root.filter(|root| fs::create_dir(root.join(&name)).is_ok()) else {
+            eprintln!("skipped: no tree of control groups of version 2 can be written");
+            return;
+        };
+        let folder = root.join(&name);
+        let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh");
+        let pid = busy.id();
+        fs::write(folder.join("cgroup.procs"), pid.to_string()).expect("our group");
+        let cgroup = Cgroup::new(&Hierarchy::Two(root), &format!("/{name}"));
+        let used = || cgroup.usage().cpu_millis;
+        let runs = || {
+            let before = used();
+            until(|| used() > before + 20)
+        };
+        let ran = runs();
+        cgroup.freeze().expect("our group");
+        let events = fs::read_to_string(folder.join("cgroup.events")).expect("our group");
+        let (told, at) = (cgroup.is_frozen().expect("our group"), used());
+        let rested = !until_for(Duration::from_millis(200), || used() > at);
+        cgroup.thaw().expect("our group");
+        let (thawed, runs_again) = (!cgroup.is_frozen().expect("our group"), runs());
+        // A frozen one dies of it, too.
+        cgroup.freeze().expect("our group");
+        let killed = busy.kill().and_then(|()| busy.wait());
+        let removed = until(|| fs::remove_dir(&folder).is_ok());
+        assert!(killed.is_ok() && removed, "{killed:?}");
+        assert!(events.contains("frozen 1") && told && rested, "{events}: {told}, {rested}");
+        assert!(ran && thawed && runs_again, "{ran}, {thawed}, {runs_again}");
+        assert_eq!(cgroup.usage(), Usage::default(), "it is gone");
+    }
+
+    fn until(done: impl FnMut() -> bool) -> bool {
+        until_for(Duration::from_secs(30), done)
+    }
+
+    fn until_for(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
+        let since = clock::wall();
+        while !done() {
+            if since.elapsed().is_ok_and(|elapsed| elapsed > limit) {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        true
     }
 }

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tidegate_provider_machine::Settings;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub pids: u64,
     /// Where images come from that are not on this machine.
     pub registries: Registries,
+    /// How long images that tidegate brought stay when no function uses them; zero means for ever.
+    pub image_retention: Duration,
     /// Size of `/tmp` of functions whose root is read-only, in bytes; counts as memory.
     pub tmp_bytes: u64,
 }
@@ -71,6 +74,7 @@ impl Config {
             hosts: Vec::new(),
             pids: 4096,
             registries: Registries::default(),
+            image_retention: Duration::from_secs(7 * 24 * 60 * 60),
             tmp_bytes: 64 << 20,
         }
     }

@@ -91,11 +91,10 @@ pub(crate) async fn list(scope: &Scope, label: &str) -> Result<Vec<Container>, F
     Ok(call("list containers", scope.containers().list(request)).await?.containers)
 }
 
-/// Whether the namespace has any container.
-pub(crate) async fn any(scope: &Scope) -> Result<bool, Failure> {
+/// All containers of a namespace, whoever's.
+pub(crate) async fn all(scope: &Scope) -> Result<Vec<Container>, Failure> {
     let request = ListContainersRequest { filters: Vec::new() };
-    let all = call("list containers", scope.containers().list(request)).await?.containers;
-    Ok(!all.is_empty())
+    Ok(call("list containers", scope.containers().list(request)).await?.containers)
 }
 
 /// All tasks of a namespace.

@@ -1,14 +1,14 @@
 //! What all replicas of an open backend share: the connection, networks, images and places.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, getrlimit};
 use sha2::{Digest, Sha256};
 use tidegate_core::FunctionId;
 use tidegate_provider::{ProviderError, ReplicaId};
-use tidegate_provider_machine::{Files, OpenError, StateDir, place};
+use tidegate_provider_machine::{Files, Generation, OpenError, StateDir, place};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -25,6 +25,7 @@ use crate::name_files::{self, Answering};
 use crate::namespaces::{Namespaces, end_leases};
 use crate::network::{Networks, Plan};
 use crate::secrets::Copies;
+use crate::stock;
 
 /// Begins the names of leases that a process took by itself, without a state directory.
 pub(crate) const BY_PROCESS: &str = "tidegate-";
@@ -73,6 +74,7 @@ impl Ground {
             firewall::masquerade(config.subnet).await;
         }
         let (board, end) = (Arc::<Board>::default(), CancellationToken::new());
+        let (ending, retention) = (end.clone(), config.image_retention);
         let heard = namespaces.full(tidegate_core::DEFAULT_NAMESPACE);
         tasks.spawn(board.clone().run(connection.clone(), heard, end.clone()));
         let images = Images::new(connection, config.snapshotter.clone(), config.registries.clone());
@@ -96,6 +98,9 @@ impl Ground {
             state,
         });
         ground.end_old_leases().await.map_err(open_failure)?;
+        if !retention.is_zero() {
+            ground.tasks.spawn(stock::tend(Arc::downgrade(&ground), retention, ending));
+        }
         Ok(ground)
     }
 
@@ -170,6 +175,18 @@ impl Ground {
     /// Folders of secrets that are in use.
     pub(crate) fn secret_folders(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
         self.secret_folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of a function, only these revisions keep their secrets.
+    pub(crate) fn keep_secrets_of(
+        &self,
+        function: &FunctionId,
+        kept: impl Iterator<Item = String>,
+    ) {
+        let kept: Vec<PathBuf> =
+            kept.map(|generation| self.secret_folder(function, &generation)).collect();
+        let any = self.secret_folder(function, "");
+        self.secret_folders().retain(|folder| kept.contains(folder) || !is_of(folder, &any));
     }
 
     /// Ends the tasks that serve all replicas.
@@ -291,6 +308,15 @@ fn take_port_of_names(config: &Config) -> Option<Sockets> {
             None
         }
     }
+}
+
+/// Whether a folder of secrets is one of those of a function, whose names begin with `any`.
+fn is_of(folder: &Path, any: &Path) -> bool {
+    let name = |path: &Path| path.file_name().map(|it| it.to_string_lossy().into_owned());
+    let (Some(name), Some(begin)) = (name(folder), name(any)) else { return false };
+    // What follows is a number, a dot and a number: a longer name of another function has no place there.
+    folder.parent() == any.parent()
+        && name.strip_prefix(&begin).is_some_and(|rest| rest.parse::<Generation>().is_ok())
 }
 
 /// A failure to open.

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use containerd_client::services::v1::{
-    CreateImageRequest, GetImageRequest, Image as ImageRecord, ListImagesRequest,
-    UpdateImageRequest,
+    CreateImageRequest, DeleteImageRequest, GetImageRequest, Image as ImageRecord,
+    ListImagesRequest, UpdateImageRequest,
 };
 use containerd_client::types::Descriptor as Target;
 use prost_types::FieldMask;
@@ -13,12 +13,15 @@ use prost_types::FieldMask;
 use crate::connection::{Scope, call};
 use crate::content::{self, Blob};
 use crate::digest;
-use crate::error::Failure;
+use crate::error::{Failure, or_absent};
 use crate::lease::Lease;
 use crate::manifest::{
     self, Descriptor, Document, ImageConfig, OCI_INDEX, OCI_MANIFEST, ProcessConfig,
 };
 use crate::unpack;
+
+/// Marks images that tidegate brought or named, and so may remove.
+pub(crate) const BROUGHT: &str = "tidegate/image";
 
 /// An image that is here and unpacked.
 #[derive(Clone, Debug)]
@@ -51,11 +54,19 @@ pub(crate) async fn find(scope: &Scope, name: &str) -> Result<Option<Target>, Fa
     }
 }
 
-/// Names of all images of this namespace.
-pub(crate) async fn names(scope: &Scope) -> Result<Vec<String>, Failure> {
+/// All images of this namespace.
+pub(crate) async fn records(scope: &Scope) -> Result<Vec<ImageRecord>, Failure> {
     let request = ListImagesRequest::default();
-    let images = call("list images", scope.images().list(request)).await?.images;
-    Ok(images.into_iter().map(|image| image.name).collect())
+    Ok(call("list images", scope.images().list(request)).await?.images)
+}
+
+/// Writes a label on an image, or takes it off when it is empty.
+pub(crate) async fn label(scope: &Scope, name: &str, key: &str, text: &str) -> Result<(), Failure> {
+    let labels = [(key.to_owned(), text.to_owned())].into();
+    let image = ImageRecord { name: name.to_owned(), labels, ..ImageRecord::default() };
+    let update_mask = Some(FieldMask { paths: vec![format!("labels.{key}")] });
+    let request = UpdateImageRequest { image: Some(image), update_mask, source_date_epoch: None };
+    or_absent(call("label an image", scope.images().update(request)).await)
 }
 
 /// Makes sure that an image which is here is unpacked, and reads how to run it.
@@ -109,19 +120,26 @@ async fn document(scope: &Scope, name: &str, digest: &str) -> Result<Document, F
 }
 
 /// Makes `name` stand for a manifest or index that is whole; the last step, so that a name never stands for
-/// half an image.
-pub(crate) async fn name(scope: &Scope, name: &str, target: Target) -> Result<(), Failure> {
+/// half an image. True when the name is new, which is then [ours](BROUGHT).
+pub(crate) async fn name(scope: &Scope, name: &str, target: Target) -> Result<bool, Failure> {
     const NAME: &str = "name an image";
-    let image =
-        ImageRecord { name: name.to_owned(), target: Some(target), ..ImageRecord::default() };
+    let labels = [(BROUGHT.to_owned(), "1".to_owned())].into();
+    let name = name.to_owned();
+    let image = ImageRecord { name, target: Some(target), labels, ..ImageRecord::default() };
     let create = CreateImageRequest { image: Some(image.clone()), source_date_epoch: None };
     match call(NAME, scope.images().create(create)).await {
         Err(failure) if failure.is_there_already() => {}
-        done => return done.map(drop),
+        done => return done.map(|_| true),
     }
     let update_mask = Some(FieldMask { paths: vec!["target".to_owned()] });
     let update = UpdateImageRequest { image: Some(image), update_mask, source_date_epoch: None };
-    call(NAME, scope.images().update(update)).await.map(drop)
+    call(NAME, scope.images().update(update)).await.map(|_| false)
+}
+
+/// Takes a name away; what no other name stands for is collected, before this returns.
+pub(crate) async fn forget(scope: &Scope, name: &str) -> Result<(), Failure> {
+    let request = DeleteImageRequest { name: name.to_owned(), sync: true, target: None };
+    or_absent(call("remove an image", scope.images().delete(request)).await)
 }
 
 /// Makes an image of one namespace known in another. Its bytes are shared; only the unpacked copy is not.
@@ -157,7 +175,7 @@ async fn lend_parts(
         let document: Document = manifest::parse(name, &bytes)?;
         content::write_bytes(to, &bytes, keeps_entries(&document)).await?;
     }
-    self::name(to, name, target.clone()).await
+    self::name(to, name, target.clone()).await.map(drop)
 }
 
 /// Labels by which a manifest keeps its parts from being collected.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use containerd_client::types::Descriptor as Target;
 use tidegate_provider::Pairs;
 use tokio::sync::Mutex as AsyncMutex;
+use tracing::warn;
 
 use crate::connection::{Connection, Scope};
 use crate::error::Failure;
@@ -64,11 +65,16 @@ impl Images {
         let target = self.find(&scope, &reference, policy, others).await?;
         let _opening = self.opening.lock().await;
         let pinned = pinned(&reference, &target.digest);
-        if pinned != name {
-            image::name(&scope, &pinned, target.clone()).await?;
-        }
-        let image =
-            image::open(&scope, &self.snapshotter, &pinned, &target).await.map_err(plainly)?;
+        let new = pinned != name && image::name(&scope, &pinned, target.clone()).await?;
+        let image = match image::open(&scope, &self.snapshotter, &pinned, &target).await {
+            Ok(image) => image,
+            Err(failure) => {
+                if new && let Err(left) = image::forget(&scope, &pinned).await {
+                    warn!(image = pinned, "a name is left that nobody uses: {left}");
+                }
+                return Err(plainly(failure));
+            }
+        };
         self.lock().insert((namespace.to_owned(), pinned.clone()), Arc::new(image));
         Ok(pinned)
     }
@@ -127,6 +133,15 @@ impl Images {
         let image = Arc::new(image::open(&scope, &self.snapshotter, pinned, &target).await?);
         self.lock().insert(key, image.clone());
         Ok(image)
+    }
+
+    /// Does something about images while none is being named or unpacked. What is known of them is then
+    /// looked up anew.
+    pub(crate) async fn undisturbed<T>(&self, work: impl Future<Output = T>) -> T {
+        let _opening = self.opening.lock().await;
+        let done = work.await;
+        self.lock().clear();
+        done
     }
 
     /// Forgets what is known of an image: it may be gone.

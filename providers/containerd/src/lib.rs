@@ -35,6 +35,7 @@ mod runtime;
 mod seccomp;
 mod secrets;
 mod spec;
+mod stock;
 mod subnet;
 mod unpack;
 mod users;
@@ -51,5 +52,6 @@ pub use pull::{
 pub use reference::Reference;
 pub use replica::{Replica, Seat};
 pub use runtime::{ContainerdProvider, ContainerdRuntime, import_images};
+pub use stock::{StoredImage, list_images, prune_images};
 pub use subnet::Subnet;
 pub use tidegate_provider_machine::{OpenError, Settings};

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use containerd_client::services::v1::{
-    CreateNamespaceRequest, DeleteImageRequest, DeleteNamespaceRequest,
-    DeleteRequest as DeleteLeaseRequest, ListNamespacesRequest, ListRequest as ListLeasesRequest,
-    Namespace as Record, UpdateNamespaceRequest,
+    CreateNamespaceRequest, DeleteNamespaceRequest, DeleteRequest as DeleteLeaseRequest,
+    ListNamespacesRequest, ListRequest as ListLeasesRequest, Namespace as Record,
+    UpdateNamespaceRequest,
 };
 use prost_types::FieldMask;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,11 @@ impl Namespaces {
     /// containerd's name of a namespace.
     pub(crate) fn full(&self, namespace: &str) -> String {
         format!("{}{namespace}", self.prefix)
+    }
+
+    /// The namespace of functions that calls are about.
+    pub(crate) fn short<'a>(&self, scope: &'a Scope) -> &'a str {
+        scope.namespace().strip_prefix(&self.prefix).unwrap_or(scope.namespace())
     }
 
     /// Calls about a namespace of functions.
@@ -129,16 +134,15 @@ impl Namespaces {
     /// Removes a namespace with its images; refuses when it holds containers, whoever's.
     pub(crate) async fn forget(&self, namespace: &str) -> Result<(), Failure> {
         let scope = self.scope(namespace);
-        if containers::any(&scope).await? {
+        if !containers::all(&scope).await?.is_empty() {
             return Err(Failure::Told(format!(
                 "containerd namespace {} holds containers; remove them first",
                 scope.namespace()
             )));
         }
         end_leases(&scope, |_| true).await?;
-        for name in image::names(&scope).await? {
-            let request = DeleteImageRequest { name, sync: true, target: None };
-            or_absent(call("remove an image", scope.images().delete(request)).await)?;
+        for image in image::records(&scope).await? {
+            image::forget(&scope, &image.name).await?;
         }
         let mut tries = 0;
         loop {

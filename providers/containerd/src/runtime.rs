@@ -1,35 +1,37 @@
 //! The backend as the engine of `providers/machine` drives it: replicas are containers, functions are kept in
 //! containerd beside them, secrets in files.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use containerd_client::services::v1::Container;
 use prost_types::Any;
 use serde_json::json;
 use tidegate_core::{DEFAULT_NAMESPACE, FunctionId};
 use tidegate_provider::{Deployment, Namespace, ProviderError, ReplicaId, Secret, SecretName};
 use tidegate_provider_machine::{
     End, Found, FunctionRecord, Kept, Life, MachineProvider, OpenError, Revision, Runtime,
-    Settings, StateDir, disk,
+    Settings, StateDir, disk, durable,
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::connection::Connection;
 use crate::containers::{self, NewContainer};
 use crate::deployed::{self, Spec};
 use crate::error::{BACKEND, Failure, or_absent};
 use crate::ground::{BY_PROCESS, Ground, labels, open_failure};
-use crate::replica::{FUNCTION, Replica, STATE, Seat, Stage, insist};
+use crate::replica::{FUNCTION, GENERATION, Replica, STATE, Seat, Stage, insist};
 use crate::{Config, archive, found};
 
 /// Runs replicas as containers through containerd.
 pub type ContainerdProvider = MachineProvider<ContainerdRuntime>;
 
 /// Marks containers that keep a function's record, and is the name of that record in them.
-const RECORD: &str = "tidegate/v1/function";
+pub(crate) const RECORD: &str = "tidegate/v1/function";
 
 /// What runs replicas as containers; see [`ContainerdProvider`].
 #[derive(Clone, Debug)]
@@ -71,6 +73,36 @@ impl ContainerdRuntime {
     ) -> Result<T, ProviderError> {
         let ground = self.ground.clone();
         disk(BACKEND, action, move || work(&ground)).await
+    }
+
+    /// Removes copies of secrets for revisions that are kept no more, once no container has them.
+    async fn tidy_secrets(&self, namespace: &str) {
+        let (ground, inside) = (&self.ground, namespace.to_owned());
+        let looking = self.files("look for copies of secrets", move |ground| {
+            Ok(ground.copies.unused(&inside, &ground.secret_folders()))
+        });
+        let unused = looking.await.unwrap_or_default();
+        if unused.is_empty() {
+            return;
+        }
+        let containers =
+            match containers::list(&ground.namespaces.scope(namespace), GENERATION).await {
+                Ok(containers) => containers,
+                Err(failure) => return debug!("copies of secrets are left for now: {failure}"),
+            };
+        let label = |it: &Container, name: &str| it.labels.get(name).cloned().unwrap_or_default();
+        let used = containers.iter().filter_map(|it| {
+            let function = FunctionId::parse(&label(it, FUNCTION)).ok()?;
+            Some(ground.secret_folder(&function, &label(it, GENERATION)))
+        });
+        let used: BTreeSet<PathBuf> = used.collect();
+        let remove = move |_: &Ground| {
+            let gone = unused.iter().filter(|folder| !used.contains(*folder));
+            gone.map(|folder| durable::remove_folder(folder)).collect::<io::Result<()>>()
+        };
+        if let Err(failure) = self.files("remove copies of secrets", remove).await {
+            debug!("{failure}");
+        }
     }
 
     async fn read(&self) -> Result<Kept, OpenError> {
@@ -220,6 +252,8 @@ impl Runtime for ContainerdRuntime {
     ) -> Result<(), ProviderError> {
         self.write(function, &record).await?;
         self.ground.names.add(function);
+        let kept = record.revisions().map(|revision| revision.generation.to_string());
+        self.ground.keep_secrets_of(function, kept);
         Ok(())
     }
 
@@ -227,6 +261,8 @@ impl Runtime for ContainerdRuntime {
         let scope = self.ground.scope(function);
         containers::forget(&scope, &self.ground.record(function)).await?;
         self.ground.names.remove(function);
+        self.ground.keep_secrets_of(function, std::iter::empty());
+        self.tidy_secrets(function.namespace()).await;
         Ok(())
     }
 
@@ -290,13 +326,14 @@ impl Runtime for ContainerdRuntime {
                 }
             },
         };
-        for scope in scopes {
+        for scope in &scopes {
             let snapshotter = &self.ground.config.snapshotter;
             let removing = || {
-                self.ground.thaw(&scope, &id);
-                containers::remove(&scope, snapshotter, &id)
+                self.ground.thaw(scope, &id);
+                containers::remove(scope, snapshotter, &id)
             };
             insist(&self.ground, &id, removing).await;
+            self.tidy_secrets(self.ground.namespaces.short(scope)).await;
         }
         if let Some(network) = seat.network {
             self.ground.names.leave(network.address);

@@ -77,14 +77,17 @@ impl Copies {
     /// Removes the folders that `used` does not name.
     pub(crate) fn sweep(&self, used: &BTreeSet<PathBuf>) {
         for namespace in durable::names(&self.root).unwrap_or_default() {
-            let namespace = self.root.join(namespace);
-            for revision in durable::names(&namespace).unwrap_or_default() {
-                let folder = namespace.join(revision);
-                if !used.contains(&folder) {
-                    let _ = durable::remove_folder(&folder);
-                }
+            for folder in self.unused(&namespace, used) {
+                let _ = durable::remove_folder(&folder);
             }
         }
+    }
+
+    /// Folders of a namespace that `used` does not name.
+    pub(crate) fn unused(&self, namespace: &str, used: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        let namespace = self.root.join(namespace);
+        let revisions = durable::names(&namespace).unwrap_or_default().into_iter();
+        revisions.map(|it| namespace.join(it)).filter(|it| !used.contains(it)).collect()
     }
 
     /// Folders with a copy of a secret.

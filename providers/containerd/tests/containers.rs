@@ -199,6 +199,45 @@ async fn a_release_leaves_functions_running_and_their_logs_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn logs_of_all_replicas_are_followed_while_their_files_turn_over() {
+    const LIMIT: u64 = 8 << 10;
+    let opening = Place::with(|config| config.settings.log_bytes = LIMIT);
+    let Some(place) = opening.await else { return };
+    let function = place.deployed(function("chatty", "serve"), 2).await;
+    let status = place.ready(&function, 2).await;
+    let query = tidegate_provider::LogQuery {
+        function: function.clone(),
+        instance: None,
+        since: None,
+        tail: None,
+        follow: true,
+    };
+    let mut lines = place.provider().logs(query).await.expect("a deployed function");
+    let story: String = (0..1000).map(|number| format!("chapter {number}, at length\n")).collect();
+    for replica in &status.replicas {
+        ask(replica, &story).await;
+        ask(replica, "the end").await;
+    }
+    let mut ended = std::collections::BTreeSet::new();
+    let reading = async {
+        while ended.len() < 2 {
+            let line = futures_util::StreamExt::next(&mut lines).await.expect("it is deployed");
+            let line = line.expect("a log that can be read");
+            if line.text.contains("the end") {
+                ended.insert(line.instance);
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), reading).await.expect("all is told");
+    let ids = status.replicas.iter().map(|replica| replica.id.clone()).collect();
+    assert_eq!(ended, ids);
+    let files = place.log_files();
+    assert_eq!(files.len(), 4, "a file and the one before it, of each: {files:?}");
+    // A line may be the last one to fit.
+    assert!(files.iter().all(|(_, size)| *size <= LIMIT + 200), "{files:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn images_of_a_file_are_checked_before_they_have_a_name() {
     let Some(place) = Place::open().await else { return };
     let config = &place.harness.config;
@@ -227,6 +266,19 @@ async fn images_of_a_file_are_checked_before_they_have_a_name() {
 
     let names = import_images(config, &good, Some("renamed:2")).await.expect("a good file");
     assert_eq!(names, ["docker.io/library/renamed:2"]);
+
+    // Compressed as a whole, it is the same image; cut off, it is none.
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packer, &bytes).expect("memory");
+    let packed = packer.finish().expect("memory");
+    let told = import_text(&place, &packed[..packed.len() / 2]).await;
+    assert!(told.contains("unpack "), "{told}");
+    let path = place.harness.daemon.path("good.tar.gz");
+    std::fs::write(&path, packed).expect("a file");
+    let names = import_images(config, &path, None).await.expect("a good file");
+    assert_eq!(names, ["docker.io/library/other:1"]);
+    let told = import_text(&place, b"\x28\xb5\x2f\xfd and more").await;
+    assert!(told.contains("zstd -d"), "{told}");
 }
 
 /// What is said of a bad file.

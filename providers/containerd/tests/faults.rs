@@ -9,12 +9,16 @@ mod images;
 #[path = "support/place.rs"]
 mod place;
 
+use std::path::Path;
 use std::time::Duration;
 
-use harness::function;
+use daemon::Daemon;
+use harness::{ContainerdHarness, function};
 use place::{Place, ask};
 use tidegate_core::Replicas;
-use tidegate_provider::{Address, Phase, Provider, ProviderError, Resources};
+use tidegate_provider::{
+    Address, CrashReason, Phase, Provider, ProviderError, Resources, Secret, SecretName,
+};
 use tidegate_provider_containerd::{ContainerdProvider, import_images};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
@@ -30,7 +34,20 @@ async fn one_that_is_never_ready_says_so_and_is_tried_again() {
     let function = place.deploy(function("never", "exec sleep 1000"), 1).await;
     let status = place.detail(&function, "was not ready within 2s").await;
     assert_eq!(status.ready(), Replicas::ZERO);
-    place.until(&function, |it| it.replicas[0].restarts > 0).await;
+    let status = place.until(&function, |it| it.replicas[0].restarts > 0).await;
+    assert!(status.crashes.count(CrashReason::NotReady) > 0, "{status:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_ends_at_once_says_how_and_is_tried_again_with_pauses() {
+    let Some(place) = Place::open().await else { return };
+    let function = place.deploy(function("short", "echo this cannot work >&2; exit 3"), 1).await;
+    let status = place.until(&function, |it| it.crashes.count(CrashReason::ExitCode) >= 3).await;
+    let crash = status.crashes.last().next().expect("there were three");
+    assert_eq!(crash.detail, "exited with code 3: this cannot work");
+    assert_eq!(crash.replica, status.replicas[0].id, "one replica, one container");
+    let logged = place.logs(&function).await;
+    assert!(logged.iter().any(|line| line.contains("starts again in 10ms")), "{logged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,9 +57,28 @@ async fn one_that_ignores_being_told_is_killed_with_its_children() {
     let mut deployment = function("stubborn", stubborn);
     deployment.env.insert("grace_period".to_owned(), "1".to_owned());
     let function = place.deployed(deployment, 1).await;
+    let processes = place.processes();
+    assert!(processes.len() >= 3, "{processes:?}");
     place.scale(&function, 0).await;
     place.ready(&function, 0).await;
     assert_eq!(place.ctr("openfaas-fn", &["tasks", "list", "-q"]), "");
+    processes.iter().for_each(|pid| assert!(!Path::new("/proc").join(pid).exists(), "{pid}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn children_end_with_the_first_process_also_those_that_went_their_own_way() {
+    let Some(place) = Place::open().await else { return };
+    // Grandchildren in sessions of their own, whose parents have gone.
+    let forks = "(setsid sleep 1000 &); (setsid sh -c 'trap \"\" TERM; sleep 1000' &); \
+        exec nc -ll -p 8080 -e /handler";
+    let function = place.deployed(function("forks", forks), 1).await;
+    let before = place.processes();
+    assert!(before.len() >= 3, "{before:?}");
+    let task = place.ctr("openfaas-fn", &["tasks", "list", "-q"]);
+    place.ctr("openfaas-fn", &["tasks", "kill", "--signal", "SIGKILL", &task]);
+    place.until(&function, |it| it.replicas[0].restarts == 1).await;
+    place.ready(&function, 1).await;
+    before.iter().for_each(|pid| assert!(!Path::new("/proc").join(pid).exists(), "{pid}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +93,19 @@ async fn one_that_wants_too_much_memory_says_so() {
     let status = place.detail(&function, "out of memory").await;
     assert!(status.replicas[0].detail.contains("32Mi"), "{status:?}");
     assert_eq!(ask(&status.replicas[0], "echo on").await, "on");
+    assert_eq!(status.crashes.count(CrashReason::OutOfMemory), 0, "it serves on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_first_process_wants_too_much_memory_is_started_anew_and_says_why() {
+    let Some(place) = Place::open().await else { return };
+    let mut deployment = function("glutton", "exec tail -c 100000000 /dev/zero");
+    deployment.limits = Some(Resources { memory: Some("32Mi".to_owned()), cpu: None });
+    let function = place.deploy(deployment, 1).await;
+    let status = place.until(&function, |it| it.crashes.count(CrashReason::OutOfMemory) >= 2).await;
+    let crash = status.crashes.last().next().expect("there were two");
+    assert!(crash.detail.contains("at the limit of 32Mi; was killed by SIGKILL"), "{crash:?}");
+    assert!(status.replicas[0].restarts >= 1, "{status:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,6 +117,7 @@ async fn a_replica_that_is_killed_comes_back_at_the_same_address() {
     place.ctr("openfaas-fn", &["tasks", "kill", "--signal", "SIGKILL", &task]);
     place.until(&function, |it| it.replicas[0].restarts == 1).await;
     let after = place.ready(&function, 1).await;
+    assert_eq!(after.crashes.count(CrashReason::Signal), 1);
     assert_eq!(after.replicas[0].address, before.replicas[0].address);
     assert_eq!(place.text(&function, "echo back").await, "back");
 }
@@ -192,4 +242,75 @@ async fn a_bad_image_leaves_the_old_revision_serving() {
     let refused = place.provider().update(update).await;
     let told = |error: &ProviderError| matches!(error, ProviderError::Invalid(why) if why.contains("image import"));
     assert!(refused.as_ref().is_err_and(told), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_is_said_leaves_nothing_half_done_and_may_have_room_later() {
+    let Some(daemon) = Daemon::start_small(40) else { return };
+    let place = Place::over(ContainerdHarness::on(daemon), |_| {}).await;
+    let name = place.deployed(function("small", SHELL), 1).await;
+    let file = place.harness.daemon.path("big.tar");
+    let config = serde_json::json!({"Entrypoint": ["/entry"], "Env": ["PATH=/bin"]});
+    // There is room for its bytes, and not for the same once more.
+    let bytes = vec![b'x'; 18 << 20];
+    images::write_as(&file, "docker.io/library/big:1", &config, &[("bin/more", bytes)]);
+    import_images(&place.harness.config, &file, None).await.expect("a good file");
+    let mut big = function("big", SHELL);
+    big.image = "big:1".to_owned();
+    let mut update = big.clone();
+    update.function = name.clone();
+    let deployed = place.provider().deploy(big.clone(), Replicas::ONE).await;
+    let updated = place.provider().update(update).await;
+    for refused in [deployed, updated] {
+        let told = chain(&refused.expect_err("there is no room"));
+        assert!(told.contains("the disk of containerd is full"), "{told}");
+    }
+    assert_eq!(place.text(&name, "echo old").await, "old");
+    let snapshots = place.ctr("openfaas-fn", &["snapshots", "list"]);
+    assert!(!snapshots.contains("extract-"), "{snapshots}");
+    let leases = place.ctr("openfaas-fn", &["leases", "list", "-q"]);
+    assert_eq!(leases, "");
+    let images = place.ctr("openfaas-fn", &["images", "list", "-q"]);
+    assert!(!images.contains("big@"), "{images}");
+
+    place.harness.daemon.grow(100);
+    let name = place.deployed(big, 1).await;
+    assert_eq!(place.text(&name, "wc -c </bin/more").await, (18 << 20).to_string());
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reboot_every_function_is_back_with_its_count() {
+    let Some(mut place) = Place::open().await else { return };
+    let secret = SecretName::new("word", "openfaas-fn").expect("a good name");
+    let secret = Secret { name: secret, value: b"sesame".to_vec() };
+    place.provider().create_secret(secret).await.expect("a new secret");
+    let mut deployment = function("steady", "secret word");
+    deployment.secrets.push("word".to_owned());
+    let steady = place.deployed(deployment, 2).await;
+    let resting = place.deployed(function("resting", SHELL), 1).await;
+    place.freeze(&resting).await;
+    let before = place.ready(&steady, 2).await;
+    let group = place.processes();
+
+    place.crash();
+    let run = place.harness.config.run_dir.clone();
+    place.harness.daemon.reboot(&run);
+    assert!(!group.iter().any(|pid| Path::new("/proc").join(pid).exists()), "it was a reboot");
+    place.reopen().await;
+
+    let after = place.ready(&steady, 2).await;
+    assert_eq!((after.revision, after.created), (before.revision, before.created));
+    for replica in &after.replicas {
+        assert_eq!(ask(replica, "").await, "sesame");
+    }
+    let status = place.provider().get(&resting).await.expect("it is deployed");
+    assert_eq!((status.desired, status.replicas.len()), (Replicas::ZERO, 0), "{status:#?}");
+    place.scale(&resting, 1).await;
+    assert_eq!(place.text(&resting, "echo awake").await, "awake");
 }

@@ -13,15 +13,19 @@ mod images;
 #[path = "support/place.rs"]
 mod place;
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use harness::function;
 use place::Place;
 use tidegate_core::{FunctionId, Replicas};
-use tidegate_provider::{Depth, Provider, ScaleTo};
+use tidegate_provider::{Deployment, Depth, Provider, ScaleTo, Secret, SecretName};
 
 const STEPS: u32 = 60;
 const NAMES: [&str; 3] = ["one", "two", "three"];
+const SECRET: &str = "hush";
 
 /// Repeatable numbers. Source: Marsaglia, "Xorshift RNGs", 2003.
 struct Dice(u64);
@@ -37,12 +41,18 @@ impl Dice {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_steps_leave_nothing_behind() {
-    let Some(mut place) = Place::open().await else { return };
+    // With rules of the firewall, too, which name addresses that only this test has.
+    let Some(mut place) = Place::with(|config| config.firewall = Some(true)).await else { return };
+    let secret = SecretName::new(SECRET, "openfaas-fn").expect("a good name");
+    let secret = Secret { name: secret, value: b"hush".to_vec() };
+    place.provider().create_secret(secret).await.expect("a new secret");
+    let mut ports = BTreeSet::new();
     let steps = std::env::var("TIDEGATE_TEST_STEPS").ok().and_then(|it| it.parse().ok());
     let mut dice = Dice(0x7469_6465_6761_7465);
     for _ in 0..steps.unwrap_or(STEPS) {
         let name = NAMES[usize::try_from(dice.roll(3)).expect("one of three")];
         step(&mut place, &mut dice, name).await;
+        ports.extend(daemon::names(&ports_of(&place)));
     }
     for name in NAMES {
         let id = FunctionId::parse(name).expect("a good name");
@@ -51,13 +61,13 @@ async fn random_steps_leave_nothing_behind() {
     }
     let clean = || {
         let spare = place.harness.config.spare_networks;
-        let left = left(&place);
-        left.len() <= spare
+        let left = left(&place, &ports);
+        left.iter().all(|line| line.starts_with("network ")) && left.len() <= spare
     };
     let settled = tokio::task::block_in_place(|| daemon::within(Duration::from_secs(180), clean));
-    assert!(settled, "left behind: {:#?}", left(&place));
+    assert!(settled, "left behind: {:#?}", left(&place, &ports));
     place.provider().release().await;
-    assert_eq!(left(&place), Vec::<String>::new());
+    assert_eq!(left(&place, &ports), Vec::<String>::new());
 }
 
 async fn step(place: &mut Place, dice: &mut Dice, name: &str) {
@@ -66,13 +76,13 @@ async fn step(place: &mut Place, dice: &mut Dice, name: &str) {
     let count = u32::try_from(dice.roll(4)).expect("a small number");
     // What is refused, since the function is there or is not, changes nothing.
     match dice.roll(10) {
-        0 | 1 => drop(place.provider().deploy(function(name, "serve"), Replicas::new(count)).await),
+        0 | 1 => drop(place.provider().deploy(with_secret(name), Replicas::new(count)).await),
         2 | 3 => drop(place.provider().scale(&id, scale(count, Depth::Removed)).await),
         4 => {
             let depth = if dice.roll(2) == 0 { Depth::Frozen } else { Depth::Created };
             drop(place.provider().scale(&id, scale(0, depth)).await);
         }
-        5 => drop(place.provider().update(function(name, "serve")).await),
+        5 => drop(place.provider().update(with_secret(name)).await),
         6 => drop(place.provider().delete(&id).await),
         7 => {
             let tasks = place.ctr("openfaas-fn", &["tasks", "list", "-q"]);
@@ -85,8 +95,16 @@ async fn step(place: &mut Place, dice: &mut Dice, name: &str) {
     }
 }
 
-/// All there is of replicas, by name: spare networks are the only ones that may be left.
-fn left(place: &Place) -> Vec<String> {
+fn with_secret(name: &str) -> Deployment {
+    let mut deployment = function(name, "serve");
+    deployment.secrets.push(SECRET.to_owned());
+    deployment
+}
+
+/// All there is of replicas, by name: spare networks are the only ones that may be left. `ports` are all that
+/// were ever seen on the bridge.
+fn left(place: &Place, ports: &BTreeSet<String>) -> Vec<String> {
+    let daemon = &place.harness.daemon;
     let lines = |kind: &str, text: String| -> Vec<String> {
         text.lines().map(|line| format!("{kind} {line}")).collect()
     };
@@ -94,22 +112,57 @@ fn left(place: &Place) -> Vec<String> {
     let tasks = place.ctr("openfaas-fn", &["tasks", "list"]);
     left.extend(lines("task", tasks).into_iter().skip(1));
     left.extend(lines("lease", place.ctr("openfaas-fn", &["leases", "list", "-q"])));
+    let writes = place.ctr("openfaas-fn", &["content", "active"]);
+    left.extend(lines("write", writes).into_iter().skip(1));
     let snapshots = place.ctr("openfaas-fn", &["snapshots", "list"]);
     let active = snapshots.lines().filter(|line| line.contains("Active"));
     left.extend(active.map(|line| format!("snapshot {line}")));
+    left.extend(daemon.helpers().into_iter().map(|line| format!("process {line}")));
+    left.extend(place.processes().into_iter().map(|pid| format!("process {pid} of a container")));
+    for namespace in daemon.cgroups() {
+        let groups = daemon::folders(&namespace);
+        left.extend(groups.iter().map(|group| format!("control group {}", group.display())));
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("Linux");
+    let roots = daemon.path("st").display().to_string();
+    left.extend(lines("mount", mounts).into_iter().filter(|line| line.contains(&roots)));
+    let runc = format!("/run/containerd/runc/{}openfaas-fn", daemon.prefix());
+    left.extend(daemon::names(&runc.into()).iter().map(|id| format!("runc's state of {id}")));
+    left.extend(place.run_files("secrets/openfaas-fn").iter().map(|it| format!("secrets of {it}")));
+    let logs = place.log_files();
+    left.extend(logs.iter().map(|(file, _)| format!("log {}", file.display())));
+    left.extend(networks(place, ports));
+    left
+}
+
+/// One line for a network with its record, address, port and rules: they come and go together.
+fn networks(place: &Place, ports: &BTreeSet<String>) -> Vec<String> {
     let networks = place.run_files("netns");
-    // One line for a network with its record, address and port: they come and go together.
     let addresses = place.run_files(&format!("ipam/{}", place.harness.daemon.bridge()));
     let taken = addresses.iter().filter(|file| file.starts_with("10.")).count();
-    let ports = std::fs::read_dir(format!("/sys/class/net/{}/brif", place.harness.daemon.bridge()));
-    let ports = ports.map_or(0, Iterator::count);
+    let attached = daemon::names(&ports_of(place));
     let records = place.run_files("networks").len();
-    if [taken, ports, records].iter().any(|count| *count != networks.len()) {
+    let mut left = Vec::new();
+    if [taken, attached.len(), records].iter().any(|count| *count != networks.len()) {
         left.push(format!(
-            "networks {networks:?}, with {taken} addresses, {ports} ports and {records} records"
+            "{networks:?} with {taken} addresses, {attached:?} and {records} records"
         ));
-        left.push("so they do not fit".to_owned());
     }
+    // A port that has left the bridge may still be on the machine.
+    let machine = daemon::names(&PathBuf::from("/sys/class/net"));
+    let stray = ports.iter().filter(|port| machine.contains(port) && !attached.contains(port));
+    left.extend(stray.map(|port| format!("port {port}")));
+    let rules = Command::new("iptables-save").output().expect("iptables is installed");
+    let rules = String::from_utf8_lossy(&rules.stdout).into_owned();
+    let subnet = place.harness.config.subnet.to_string();
+    let range = subnet.trim_end_matches("0/24");
+    let of_others = |line: &str| addresses.iter().any(|it| line.contains(&format!("{it}/")));
+    let ours = rules.lines().filter(|line| line.contains(range) && !of_others(line));
+    left.extend(ours.map(|line| format!("rule {line}")));
     left.extend(networks.into_iter().map(|id| format!("network {id}")));
     left
+}
+
+fn ports_of(place: &Place) -> PathBuf {
+    PathBuf::from("/sys/class/net").join(place.harness.daemon.bridge()).join("brif")
 }

@@ -35,6 +35,32 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one; none where a test cannot have one, which is then said by name.
     pub fn start() -> Option<Self> {
+        let mut daemon = Self::new()?;
+        daemon.launch();
+        Some(daemon)
+    }
+
+    /// The same, with a disk of its own for images and containers, of so many mebibytes.
+    pub fn start_small(size: u32) -> Option<Self> {
+        let mut daemon = Self::new()?;
+        fs::create_dir(daemon.path("root")).expect("a folder");
+        daemon.mount_root(&format!("size={size}m"));
+        daemon.launch();
+        Some(daemon)
+    }
+
+    /// Makes a small disk larger.
+    pub fn grow(&self, size: u32) {
+        self.mount_root(&format!("remount,size={size}m"));
+    }
+
+    fn mount_root(&self, options: &str) {
+        let words = ["-t", "tmpfs", "-o", options, "tmpfs"];
+        let mounted = Command::new("mount").args(words).arg(self.path("root")).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "a tmpfs with {options}");
+    }
+
+    fn new() -> Option<Self> {
         if let Err(why) = possible() {
             skip(&why);
             return None;
@@ -43,9 +69,8 @@ impl Daemon {
         // Tests are processes of their own, or threads of one.
         let number = (std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed)) % 32_768;
         let folder = tempfile::Builder::new().prefix("tg").rand_bytes(5).tempdir_in("/tmp");
-        let mut daemon = Self { folder: folder.expect("a folder"), child: None, number };
+        let daemon = Self { folder: folder.expect("a folder"), child: None, number };
         fs::write(daemon.path("config.toml"), daemon.toml()).expect("a file");
-        daemon.launch();
         Some(daemon)
     }
 
@@ -71,6 +96,26 @@ impl Daemon {
             child.kill().expect("it was started here");
             child.wait().expect("it was started here");
         }
+    }
+
+    /// Stops the daemon and starts it again, as `systemctl restart` does.
+    pub fn restart(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        end_with(child.id().cast_signed(), Signal::TERM);
+        child.wait().expect("it was started here");
+        self.launch();
+    }
+
+    /// What a reboot leaves of all this: the daemon's root and what is kept beside it, nothing that ran and
+    /// nothing of those that lie in memory. `run` is where the backend has such.
+    pub fn reboot(&mut self, run: &Path) {
+        self.kill();
+        self.remove_all_that_runs();
+        self.unmount(|place| !place.ends_with("/root"));
+        for gone in [run, &self.path("st")] {
+            fs::remove_dir_all(gone).expect("it was there");
+        }
+        self.launch();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -182,12 +227,29 @@ impl Daemon {
         }
     }
 
-    fn unmount_all(&self) {
+    /// Processes that write the logs of containers of this test, and those that look after these.
+    pub fn helpers(&self) -> Vec<String> {
+        let (folder, socket) = (self.path("").display().to_string(), self.socket());
+        let mut helpers = Vec::new();
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            let collector = line.contains(" log-collector ") && line.contains(&folder);
+            let shim =
+                line.contains("containerd-shim") && line.contains(&*socket.to_string_lossy());
+            if collector || shim {
+                helpers.push(line);
+            }
+        }
+        helpers
+    }
+
+    fn unmount(&self, goes: impl Fn(&str) -> bool) {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let ours = self.folder.path().display().to_string();
         let mut places: Vec<&str> =
             mounts.lines().filter_map(|line| line.split(' ').nth(1)).collect();
-        places.retain(|place| place.starts_with(&ours));
+        places.retain(|place| place.starts_with(&ours) && goes(place));
         for place in places.iter().rev() {
             let _ = unmount(*place, UnmountFlags::DETACH);
         }
@@ -202,6 +264,14 @@ impl Drop for Daemon {
             last.iter().rev().for_each(|line| eprintln!("containerd: {line}"));
         }
         self.kill();
+        self.remove_all_that_runs();
+        self.unmount(|_| true);
+    }
+}
+
+impl Daemon {
+    /// Containers, shims, control groups, the bridge: all but what is mounted.
+    fn remove_all_that_runs(&self) {
         self.kill_containers();
         self.remove_sockets_of_shims();
         within(Duration::from_secs(5), || {
@@ -215,7 +285,6 @@ impl Drop for Daemon {
             }
             groups.is_empty()
         });
-        self.unmount_all();
         let runc = folders(Path::new("/run/containerd/runc"));
         let prefix = self.prefix();
         let ours = |path: &&PathBuf| {
@@ -278,14 +347,25 @@ pub fn skip(why: &str) {
     eprint!("skipped: {line}");
 }
 
-fn folders(path: &Path) -> Vec<PathBuf> {
+/// Names of what is in a folder, which need not be there.
+pub fn names(path: &PathBuf) -> Vec<String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+pub fn folders(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
 fn end(pid: i32) {
+    end_with(pid, Signal::KILL);
+}
+
+fn end_with(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
-        let _ = kill_process(pid, Signal::KILL);
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
     }
 }
 

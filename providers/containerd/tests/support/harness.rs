@@ -28,9 +28,13 @@ pub struct ContainerdHarness {
 impl ContainerdHarness {
     /// None where there can be no containerd.
     pub fn new() -> Option<Self> {
-        let daemon = Daemon::start()?;
+        Daemon::start().map(Self::on)
+    }
+
+    /// One on this containerd.
+    pub fn on(daemon: Daemon) -> Self {
         let config = daemon.config();
-        Some(Self { runtime: None, config, daemon, imported: false })
+        Self { runtime: None, config, daemon, imported: false }
     }
 
     /// Opens the backend, after its image was brought in.

@@ -3,13 +3,16 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_provider::conformance::http::call;
-use tidegate_provider::{Deployment, Depth, FunctionStatus, Phase, Provider, Replica, ScaleTo};
+use tidegate_provider::{
+    Deployment, Depth, FunctionStatus, LogQuery, Phase, Provider, Replica, ScaleTo,
+};
 use tidegate_provider_containerd::{Config, ContainerdProvider};
 use tokio::time::{sleep, timeout};
 
@@ -30,10 +33,14 @@ impl Place {
     }
 
     pub async fn with(set: impl FnOnce(&mut Config)) -> Option<Self> {
-        let mut harness = ContainerdHarness::new()?;
+        Some(Self::over(ContainerdHarness::new()?, set).await)
+    }
+
+    /// One on this containerd.
+    pub async fn over(mut harness: ContainerdHarness, set: impl FnOnce(&mut Config)) -> Self {
         set(&mut harness.config);
         let provider = harness.open_provider().await;
-        Some(Self { provider: Some(provider), harness })
+        Self { provider: Some(provider), harness }
     }
 
     /// As `kill -9` and a new start.
@@ -146,6 +153,51 @@ impl Place {
             .output()
             .expect("ctr comes with containerd");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Processes of all containers, by their numbers on this machine.
+    pub fn processes(&self) -> Vec<String> {
+        let groups = self.harness.daemon.cgroups();
+        let groups = groups.iter().filter_map(|it| fs::read_dir(it).ok()).flatten().flatten();
+        let text = |it: fs::DirEntry| fs::read_to_string(it.path().join("cgroup.procs")).ok();
+        let mut all: Vec<String> = groups
+            .filter_map(text)
+            .flat_map(|it| it.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// What there is of a function's log.
+    pub async fn logs(&self, function: &FunctionId) -> Vec<String> {
+        let query = LogQuery {
+            function: function.clone(),
+            instance: None,
+            since: None,
+            tail: None,
+            follow: false,
+        };
+        let lines = self.provider().logs(query).await.expect("a deployed function");
+        let lines: Vec<_> = futures_util::StreamExt::collect(lines).await;
+        lines.into_iter().map(|line| line.expect("a log that can be read").text).collect()
+    }
+
+    /// All files of logs, and how many bytes each has.
+    pub fn log_files(&self) -> Vec<(PathBuf, u64)> {
+        let mut folders = vec![self.harness.config.settings.state_dir.join("logs")];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(it) if it.is_dir() => folders.push(entry.path()),
+                    Ok(it) => files.push((entry.path(), it.len())),
+                    // It went meanwhile.
+                    Err(_) => {}
+                }
+            }
+        }
+        files
     }
 
     /// Files in a folder of those that a reboot empties.

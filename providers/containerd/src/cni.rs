@@ -19,7 +19,7 @@ use tokio::process::Command;
 
 use crate::error::Failure;
 
-const VERSION: &str = "0.4.0";
+pub(crate) const VERSION: &str = "0.4.0";
 /// The interface inside.
 const INTERFACE: &str = "eth0";
 /// Longest that a plugin may take: they wait for each other's locks.

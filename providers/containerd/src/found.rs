@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use containerd_client::services::v1::Container;
 use containerd_client::types::v1::{Process, Status};
-use serde_json::json;
 use tidegate_core::FunctionId;
 use tidegate_provider::{Address, Phase, ReplicaId};
 use tidegate_provider_machine::{Found, exit, place};
@@ -14,20 +13,21 @@ use tracing::{info, warn};
 use crate::connection::Scope;
 use crate::containers;
 use crate::error::Failure;
-use crate::ground::{Ground, labels};
+use crate::ground::Ground;
 use crate::network::Network;
 use crate::replica::{
     Created, FUNCTION, GENERATION, NETWORK, PORT, READY, REPLICA, RESTARTS, Replica, Running,
     STATE, Seat, Task,
 };
 use crate::runtime::ContainerdRuntime;
+use crate::strays;
 
 /// Replicas of earlier runs, oldest first. What cannot go on is removed, and networks that nobody uses.
 pub(crate) async fn found(ground: &Arc<Ground>) -> Result<Vec<Found<ContainerdRuntime>>, Failure> {
     let mut all: Vec<(Container, Found<ContainerdRuntime>)> = Vec::new();
     for namespace in ground.namespaces.list().await? {
         let scope = ground.namespaces.scope(&namespace.name);
-        end_strays(ground, &scope).await?;
+        strays::end_tasks_of(ground, &scope).await?;
         let tasks = containers::tasks(&scope).await?;
         // A task tells the id of its container in one of two places.
         let tasks: HashMap<String, Process> = tasks
@@ -66,33 +66,6 @@ pub(crate) async fn found(ground: &Arc<Ground>) -> Result<Vec<Found<ContainerdRu
     ground.networks.sweep(|id| used.contains(id)).await;
     ground.copies.sweep(&ground.secret_folders());
     Ok(all.into_iter().map(|(_, found)| found).collect())
-}
-
-/// Ends tasks whose container is gone: one was forgotten while its task was still being made. Tasks are only
-/// reached through their containers, so that it gets one again for a moment.
-async fn end_strays(ground: &Ground, scope: &Scope) -> Result<(), Failure> {
-    let containers = containers::list(scope, REPLICA).await?;
-    let ours = ground.container(&ReplicaId::new(""));
-    for task in containers::tasks(scope).await? {
-        let id = if task.container_id.is_empty() { task.id } else { task.container_id };
-        if !id.starts_with(&ours) || containers.iter().any(|container| container.id == id) {
-            continue;
-        }
-        warn!(container = %id, "ending a task without a container");
-        let new = containers::NewContainer {
-            id: id.clone(),
-            image: String::new(),
-            snapshotter: String::new(),
-            snapshot: String::new(),
-            spec: json!({"ociVersion": "1.0.2"}),
-            labels: labels([(STATE, ground.state.name().to_owned())]),
-            extensions: [].into(),
-        };
-        ground.thaw(scope, &id);
-        containers::record(scope, new).await?;
-        containers::remove(scope, &ground.config.snapshotter, &id).await?;
-    }
-    Ok(())
 }
 
 /// Orders replicas by their ids, which count runs and the replicas of each.

@@ -26,6 +26,7 @@ use crate::namespaces::{Namespaces, end_leases};
 use crate::network::{Networks, Plan};
 use crate::secrets::Copies;
 use crate::stock;
+use crate::strays;
 
 /// Begins the names of leases that a process took by itself, without a state directory.
 pub(crate) const BY_PROCESS: &str = "tidegate-";
@@ -98,6 +99,7 @@ impl Ground {
             state,
         });
         ground.end_old_leases().await.map_err(open_failure)?;
+        ground.tasks.spawn(strays::tend(Arc::downgrade(&ground), ending.clone()));
         if !retention.is_zero() {
             ground.tasks.spawn(stock::tend(Arc::downgrade(&ground), retention, ending));
         }

@@ -36,6 +36,7 @@ mod seccomp;
 mod secrets;
 mod spec;
 mod stock;
+mod strays;
 mod subnet;
 mod unpack;
 mod users;

@@ -233,10 +233,34 @@ impl Networks {
         serde_json::from_slice(&text).unwrap_or(Value::Null)
     }
 
+    /// The part of a result that removing needs, of a network whose ADD was not seen to its end: rules of the
+    /// firewall are found by the address, which is in the lease.
+    async fn leased(&self, id: &str) -> Value {
+        let (leases, id) = (self.leases(), id.to_owned());
+        let looking = blocking(move || {
+            let mut leases = leases_in(&leases)?;
+            Ok(leases.find(|(_, holder)| *holder == id).map(|(address, _)| address))
+        });
+        match looking.await {
+            Ok(Some(address)) => {
+                json!({"cniVersion": cni::VERSION, "ips": [{"address": format!("{address}/32")}]})
+            }
+            _ => Value::Null,
+        }
+    }
+
+    /// Where host-local keeps which address is whose.
+    fn leases(&self) -> PathBuf {
+        self.plan.run_dir.join("ipam").join(&self.plan.bridge)
+    }
+
     /// Removes a network with its address; what is gone already is fine. What cannot be removed now is tried
     /// again at the next open.
     pub(crate) async fn remove(&self, id: &str) {
-        let result = self.result(id).await;
+        let result = match self.result(id).await {
+            Value::Null => self.leased(id).await,
+            result => result,
+        };
         let path = self.path(id);
         if let Err(failure) = self.chain.del(id, &path, &result).await {
             warn!(network = id, "cannot take a network off the machine: {failure}");
@@ -255,8 +279,8 @@ impl Networks {
     /// Removes all networks but those that `used` names, and makes spare ones.
     pub(crate) async fn sweep(self: &Arc<Self>, used: impl Fn(&str) -> bool) {
         let spare: Vec<String> = self.lock().iter().map(|network| network.id.clone()).collect();
-        let folder = self.plan.run_dir.clone();
-        let known = blocking(move || names(&folder)).await.unwrap_or_default();
+        let (folder, leases) = (self.plan.run_dir.clone(), self.leases());
+        let known = blocking(move || names(&folder, &leases)).await.unwrap_or_default();
         for id in known {
             if !used(&id) && !spare.contains(&id) {
                 self.remove(&id).await;
@@ -350,8 +374,10 @@ fn plugins(plan: &Plan) -> Vec<Value> {
 }
 
 /// All networks there are, whole or half made.
-fn names(run_dir: &Path) -> io::Result<Vec<String>> {
+fn names(run_dir: &Path, leases: &Path) -> io::Result<Vec<String>> {
     let mut names = std::collections::BTreeSet::new();
+    // An address alone is left when a plugin went on after tidegate was killed.
+    names.extend(leases_in(leases).into_iter().flatten().map(|(_, holder)| holder));
     for folder in ["netns", "networks"] {
         for entry in std::fs::read_dir(run_dir.join(folder))? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -359,6 +385,15 @@ fn names(run_dir: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(names.into_iter().collect())
+}
+
+/// Addresses that are taken, and by which network. Source: CNI's host-local plugin, "Files".
+fn leases_in(folder: &Path) -> io::Result<impl Iterator<Item = (Ipv4Addr, String)>> {
+    Ok(std::fs::read_dir(folder)?.flatten().filter_map(|entry| {
+        let address = entry.file_name().to_str()?.parse().ok()?;
+        let text = std::fs::read_to_string(entry.path()).ok()?;
+        Some((address, text.lines().next()?.trim().to_owned()))
+    }))
 }
 
 /// The number of an interface of this machine.

@@ -97,8 +97,8 @@ impl ContainerdRuntime {
         });
         let used: BTreeSet<PathBuf> = used.collect();
         let remove = move |_: &Ground| {
-            let gone = unused.iter().filter(|folder| !used.contains(*folder));
-            gone.map(|folder| durable::remove_folder(folder)).collect::<io::Result<()>>()
+            let mut gone = unused.iter().filter(|folder| !used.contains(*folder));
+            gone.try_for_each(|folder| durable::remove_folder(folder))
         };
         if let Err(failure) = self.files("remove copies of secrets", remove).await {
             debug!("{failure}");

@@ -9,7 +9,6 @@ mod images;
 #[path = "support/place.rs"]
 mod place;
 
-use std::path::Path;
 use std::time::Duration;
 
 use daemon::Daemon;
@@ -62,7 +61,7 @@ async fn one_that_ignores_being_told_is_killed_with_its_children() {
     place.scale(&function, 0).await;
     place.ready(&function, 0).await;
     assert_eq!(place.ctr("openfaas-fn", &["tasks", "list", "-q"]), "");
-    processes.iter().for_each(|pid| assert!(!Path::new("/proc").join(pid).exists(), "{pid}"));
+    assert_eq!(place.living(&processes), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +77,7 @@ async fn children_end_with_the_first_process_also_those_that_went_their_own_way(
     place.ctr("openfaas-fn", &["tasks", "kill", "--signal", "SIGKILL", &task]);
     place.until(&function, |it| it.replicas[0].restarts == 1).await;
     place.ready(&function, 1).await;
-    before.iter().for_each(|pid| assert!(!Path::new("/proc").join(pid).exists(), "{pid}"));
+    assert_eq!(place.living(&before), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,12 +295,12 @@ async fn after_a_reboot_every_function_is_back_with_its_count() {
     let resting = place.deployed(function("resting", SHELL), 1).await;
     place.freeze(&resting).await;
     let before = place.ready(&steady, 2).await;
-    let group = place.processes();
+    let processes = place.processes();
 
     place.crash();
     let run = place.harness.config.run_dir.clone();
     place.harness.daemon.reboot(&run);
-    assert!(!group.iter().any(|pid| Path::new("/proc").join(pid).exists()), "it was a reboot");
+    assert_eq!(place.living(&processes), Vec::<String>::new(), "it was a reboot");
     place.reopen().await;
 
     let after = place.ready(&steady, 2).await;

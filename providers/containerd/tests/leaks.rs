@@ -65,7 +65,16 @@ async fn random_steps_leave_nothing_behind() {
         left.iter().all(|line| line.starts_with("network ")) && left.len() <= spare
     };
     let settled = tokio::task::block_in_place(|| daemon::within(Duration::from_secs(180), clean));
-    assert!(settled, "left behind: {:#?}", left(&place, &ports));
+    if !settled {
+        let left = left(&place, &ports);
+        let log = place.harness.daemon.log();
+        // Ids of ours are words of what is left, and of what containerd wrote about it.
+        let words = left.iter().flat_map(|line| line.split([' ', '/', '.']));
+        let ids: BTreeSet<&str> = words.filter(|word| word.starts_with("tg-")).collect();
+        let told = log.lines().filter(|line| ids.iter().any(|id| line.contains(id)));
+        told.for_each(|line| eprintln!("about it: {line}"));
+        panic!("left behind: {left:#?}");
+    }
     place.provider().release().await;
     assert_eq!(left(&place, &ports), Vec::<String>::new());
 }

@@ -155,18 +155,24 @@ impl Place {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Processes of all containers, by their numbers on this machine.
+    /// Processes of all containers, each by its number on this machine and when it started.
     pub fn processes(&self) -> Vec<String> {
         let groups = self.harness.daemon.cgroups();
         let groups = groups.iter().filter_map(|it| fs::read_dir(it).ok()).flatten().flatten();
         let text = |it: fs::DirEntry| fs::read_to_string(it.path().join("cgroup.procs")).ok();
-        let mut all: Vec<String> = groups
-            .filter_map(text)
-            .flat_map(|it| it.lines().map(str::to_owned).collect::<Vec<_>>())
-            .collect();
+        let pids: Vec<String> = groups.filter_map(text).collect();
+        let mut all: Vec<String> =
+            pids.iter().flat_map(|it| it.lines()).filter_map(process).collect();
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// Which of these processes have not ended.
+    pub fn living(&self, processes: &[String]) -> Vec<String> {
+        let lives =
+            |it: &&String| it.split(' ').next().and_then(process).is_some_and(|now| now == **it);
+        processes.iter().filter(lives).cloned().collect()
     }
 
     /// What there is of a function's log.
@@ -211,4 +217,12 @@ pub async fn ask(replica: &Replica, body: &str) -> String {
     let answer = timeout(PATIENCE, call(&replica.address, body.as_bytes())).await;
     let answer = answer.expect("an answer in time").expect("a ready replica answers");
     String::from_utf8_lossy(&answer.body).trim_end().to_owned()
+}
+
+/// A process by its number and the tick at which it started; none when it has ended.
+fn process(pid: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything.
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
+    (*fields.first()? != "Z").then(|| format!("{pid} {}", fields[19]))
 }

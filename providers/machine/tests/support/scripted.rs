@@ -11,10 +11,10 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_provider::{
-    Address, Deployment, Depth, FunctionStatus, Namespace, Phase, Provider, ProviderError,
-    ReplicaId, ScaleTo, Secret, SecretName,
+    Address, CrashReason, Deployment, Depth, FunctionStatus, Namespace, Phase, Provider,
+    ProviderError, ReplicaId, ScaleTo, Secret, SecretName,
 };
-use tidegate_provider_machine::exit;
+use tidegate_provider_machine::exit::{self, Cause};
 use tidegate_provider_machine::{
     End, Found, FunctionRecord, Generation, Kept, Life, Live, MachineProvider, OpenError, Revision,
     Runtime, Settings, StateDir, Used, failed,
@@ -311,14 +311,16 @@ impl Runtime for Scripted {
                 !facts.make_fails
             });
             if !made {
-                return End::Crash("cannot be made".to_owned());
+                return End::Crash(Cause::new(CrashReason::CannotStart, "cannot be made"));
             }
         }
         if world.facts().replicas[id].created {
             tokio::select! {
                 biased;
                 () = life.told_to_end() => return End::Told,
-                () = world.until(|facts| !runs(facts)) => return End::Crash("is gone".to_owned()),
+                () = world.until(|facts| !runs(facts)) => {
+                    return End::Crash(Cause::new(CrashReason::Unknown, "is gone"));
+                }
                 () = life.wanted() => {}
             }
             world.change(|facts| {

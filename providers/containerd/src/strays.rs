@@ -1,0 +1,184 @@
+//! What starts leave behind that were interrupted, by a kill of tidegate or of containerd: tasks whose container
+//! is gone, and shims that serve nobody. Nothing but a look at the machine tells of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tidegate_provider::ReplicaId;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::collector::WORD;
+use crate::connection::Scope;
+use crate::containers;
+use crate::error::Failure;
+use crate::ground::{Ground, labels};
+use crate::replica::{REPLICA, STATE};
+
+/// Between two looks. What is idle at two of them is no start under way.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// A process that was there at a look: its number, and when it started, in the kernel's ticks.
+type Seen = (i32, String);
+
+/// Looks for strays now and then, until told to end.
+pub(crate) async fn tend(ground: Weak<Ground>, end: CancellationToken) {
+    let mut idle_before = BTreeSet::new();
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let Some(ground) = ground.upgrade() else { return };
+        if ground.board.away().is_some() {
+            idle_before.clear();
+            continue;
+        }
+        if let Err(failure) = end_tasks(&ground).await {
+            debug!("tasks without a container are left for now: {failure}");
+        }
+        idle_before = end_shims(&ground, idle_before).await;
+    }
+}
+
+async fn end_tasks(ground: &Arc<Ground>) -> Result<(), Failure> {
+    for namespace in ground.namespaces.list().await? {
+        end_tasks_of(ground, &ground.namespaces.scope(&namespace.name)).await?;
+    }
+    Ok(())
+}
+
+/// Ends tasks whose container is gone: one was forgotten while its task was still being made. Tasks are only
+/// reached through their containers, so that it gets one again for a moment.
+pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), Failure> {
+    // Containers last: each is there before its task, and goes after it.
+    let tasks = containers::tasks(scope).await?;
+    let containers = containers::list(scope, REPLICA).await?;
+    let ours = ground.container(&ReplicaId::new(""));
+    for task in tasks {
+        let id = if task.container_id.is_empty() { task.id } else { task.container_id };
+        if !id.starts_with(&ours) || containers.iter().any(|container| container.id == id) {
+            continue;
+        }
+        warn!(container = %id, "ending a task without a container");
+        let new = containers::NewContainer {
+            id: id.clone(),
+            image: String::new(),
+            snapshotter: String::new(),
+            snapshot: String::new(),
+            spec: json!({"ociVersion": "1.0.2"}),
+            labels: labels([(STATE, ground.state.name().to_owned())]),
+            extensions: [].into(),
+        };
+        ground.thaw(scope, &id);
+        containers::record(scope, new).await?;
+        containers::remove(scope, &ground.config.snapshotter, &id).await?;
+    }
+    Ok(())
+}
+
+/// Ends shims of ours that serve nobody now and did not `before`; returns those that do not now.
+async fn end_shims(ground: &Arc<Ground>, before: BTreeSet<Seen>) -> BTreeSet<Seen> {
+    let ours = ground.container(&ReplicaId::new(""));
+    let looking = tokio::task::spawn_blocking(move || {
+        let idle = idle_shims(&processes(), &ours);
+        for (pid, _) in idle.intersection(&before) {
+            warn!(pid, "ending a shim that serves nobody");
+            // containerd then cleans up after it; its log collector ends with its output.
+            if let Some(pid) = Pid::from_raw(*pid) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        idle
+    });
+    looking.await.unwrap_or_default()
+}
+
+/// A process as `/proc` tells of it.
+#[derive(Debug)]
+struct Process {
+    parent: i32,
+    started: String,
+    words: Vec<String>,
+}
+
+/// All processes, by number. Blocks.
+fn processes() -> BTreeMap<i32, Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let read = |entry: fs::DirEntry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        let words =
+            line.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned());
+        let (parent, started) = parent_and_start(&stat)?;
+        Some((pid, Process { parent, started, words: words.collect() }))
+    };
+    entries.filter_map(read).collect()
+}
+
+/// Fields 4 and 22 of `/proc/PID/stat`. Source: `proc_pid_stat(5)`.
+fn parent_and_start(stat: &str) -> Option<(i32, String)> {
+    // The name in brackets may hold anything; the third field follows.
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
+    Some((fields.get(1)?.parse().ok()?, (*fields.get(19)?).to_owned()))
+}
+
+/// Shims of containers whose ids begin so, without any process below but log collectors.
+fn idle_shims(all: &BTreeMap<i32, Process>, ours: &str) -> BTreeSet<Seen> {
+    let is_collector = |process: &Process| process.words.get(1).is_some_and(|it| it == WORD);
+    let busy: BTreeSet<i32> =
+        all.values().filter(|it| !is_collector(it)).map(|it| it.parent).collect();
+    let shims = all.iter().filter(|(pid, it)| is_shim_of(it, ours) && !busy.contains(pid));
+    shims.map(|(pid, it)| (*pid, it.started.clone())).collect()
+}
+
+/// Source: containerd's runtime v2 README, "Commands".
+fn is_shim_of(process: &Process, ours: &str) -> bool {
+    let program = process.words.first().and_then(|it| it.rsplit('/').next()).unwrap_or_default();
+    let id = process.words.iter().position(|it| it == "-id");
+    let id = id.and_then(|at| process.words.get(at + 1));
+    program.starts_with("containerd-shim") && id.is_some_and(|id| id.starts_with(ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(parent: i32, line: &str) -> Process {
+        let words = line.split(' ').map(str::to_owned).collect();
+        Process { parent, started: "7".to_owned(), words }
+    }
+
+    #[test]
+    fn a_shim_with_nothing_below_but_collectors_is_idle() {
+        let shim = |id: &str| {
+            process(
+                1,
+                &format!("/usr/bin/containerd-shim-runc-v2 -namespace n -id {id} -address s"),
+            )
+        };
+        let all: BTreeMap<i32, Process> = [
+            (10, shim("tg-ours-1-1")),
+            (11, process(10, "/bin/tidegate log-collector 4194304:/l")),
+            (20, shim("tg-ours-1-2")),
+            (21, process(20, "/bin/tidegate log-collector 4194304:/l")),
+            (22, process(20, "/entry")),
+            (30, shim("tg-theirs-1-1")),
+            (40, process(1, "/bin/other -id tg-ours-1-3")),
+        ]
+        .into();
+        assert_eq!(idle_shims(&all, "tg-ours-"), [(10, "7".to_owned())].into());
+    }
+
+    #[test]
+    fn parents_are_read_behind_names_with_brackets() {
+        let stat = "12 (a) b) S 34 1 1 0 -1 4 5 6 7 8 9 10 11 12 13 14 15 16 5678 18";
+        assert_eq!(parent_and_start(stat), Some((34, "5678".to_owned())));
+        assert!(processes().contains_key(&i32::try_from(std::process::id()).expect("a number")));
+    }
+}

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use containers::{PATIENCE, command, function, import, ready, replica_pids, start};
 use daemon::Daemon;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
-use support::{Start, Tidegate, have};
+use serde_json::json;
+use support::{Start, have};
 
 /// Replicas in which something runs or is frozen.
 fn replicas(daemon: &Daemon) -> BTreeSet<OsString> {

@@ -182,6 +182,12 @@ async fn crashes_are_told_by_descriptions_metrics_and_logs() {
         function["limits"] = limits;
         tidegate.deploy(function).await;
     }
+    let output = command(&daemon, &["image", "list"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains(images::FUNCTION) && told.contains("short.openfaas-fn"), "{told}");
+    let output = command(&daemon, &["image", "prune", "--spare", "0s"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.contains("nothing to remove"), "{told}");
     for (name, reason, words) in [
         ("short", "exit_code", "exited with code 3: no such thing"),
         ("greedy", "oom", "out of memory: "),

@@ -9,6 +9,7 @@
 //! and what helps.
 
 mod completion;
+mod compose;
 mod context;
 pub mod demo;
 mod deploy;
@@ -25,6 +26,7 @@ mod namespace;
 mod remove;
 mod scale;
 mod secret;
+mod services;
 mod simulate;
 mod stack;
 mod up;
@@ -132,6 +134,9 @@ enum Command {
     /// Brings images to this machine's containerd
     #[command(subcommand, visible_alias = "images")]
     Image(image::Command),
+    /// Runs databases and other neighbours of functions from a compose file
+    #[command(subcommand, visible_alias = "service")]
+    Services(services::Command),
     /// Manages namespaces
     #[command(subcommand, visible_alias = "namespaces")]
     Namespace(namespace::Command),
@@ -193,6 +198,7 @@ fn dispatch(context: Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Secret(command) => on_runtime(secret::run(&context, command)),
         Command::Explain(args) => on_runtime(explain::run(&context, args)),
         Command::Image(command) => on_runtime(image::run(&context, command)),
+        Command::Services(command) => services::run(&context, command),
         Command::Namespace(command) => on_runtime(namespace::run(&context, command)),
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Version => on_runtime(version::run(&context)),

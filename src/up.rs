@@ -6,16 +6,19 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tidegate_api::FunctionDeployment;
-use tidegate_core::Vars;
+use tidegate_core::{Service, Vars};
 use tidegate_gateway::auth::Credentials;
+use tidegate_provider_containerd::Services;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::causes::chain;
 use crate::config::{BadConfig, Config};
 use crate::password::{self, Password};
 use crate::rules::{BadRules, Rules};
@@ -35,6 +38,8 @@ pub const DEMO_WORD: &str = "demo-function";
 pub struct Options {
     /// The functions to deploy at the start, read and checked already.
     pub functions: Vec<FunctionDeployment>,
+    /// The services to look after, in the order of who waits for whom; none leaves services alone.
+    pub services: Option<Vec<Service>>,
     /// Settings given as flags, by the name of their variable; they win over the environment.
     pub settings: Vec<(&'static str, String)>,
 }
@@ -50,6 +55,8 @@ enum UpError {
     Password { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Provider(#[from] provider::CannotOpen),
+    #[error("services cannot be brought up: {}", chain(&**.0))]
+    Services(Box<dyn std::error::Error>),
     #[error(transparent)]
     Rules(#[from] BadRules),
     #[error(transparent)]
@@ -83,7 +90,7 @@ fn try_run(options: Options, vars: Vars) -> Result<(), UpError> {
     let config = read_config(&options, vars)?;
     start_logging(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config, options.functions))
+    runtime.block_on(serve(config, options.functions, options.services))
 }
 
 fn read_config(options: &Options, mut vars: Vars) -> Result<Config, UpError> {
@@ -93,7 +100,8 @@ fn read_config(options: &Options, mut vars: Vars) -> Result<Config, UpError> {
     Ok(Config::read(vars)?)
 }
 
-fn start_logging(config: &Config) {
+/// Sends what happens to stderr, as the settings say.
+pub fn start_logging(config: &Config) {
     let filter = EnvFilter::try_new(&config.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -107,13 +115,21 @@ fn start_logging(config: &Config) {
     };
 }
 
-async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(), UpError> {
+async fn serve(
+    config: Config,
+    functions: Vec<FunctionDeployment>,
+    services: Option<Vec<Service>>,
+) -> Result<(), UpError> {
     let state = |source| UpError::State { path: config.state_dir.clone(), source };
     make_private(&config.state_dir).map_err(state)?;
     let rules = read_rules(&config).await?;
     let password = read_password(&config)?;
     let workers = Tasks::new();
     let opened = provider::open(&config, &workers).await?;
+    let services = match services {
+        Some(wanted) => Some(bring_up(&config, wanted).await?),
+        None => None,
+    };
     let Opened { provider, runs_programs, door } = opened;
     let credentials = password
         .as_ref()
@@ -142,9 +158,23 @@ async fn serve(config: Config, functions: Vec<FunctionDeployment>) -> Result<(),
         banner.print_functions(&seeded, more);
     });
     bound.run(stop).await;
+    if let Some(services) = services {
+        services.close().await;
+    }
     workers.stop().cancel();
     tasks.stop().cancel();
     Ok(())
+}
+
+/// Services outlive this process, as functions do.
+async fn bring_up(config: &Config, wanted: Vec<Service>) -> Result<Arc<Services>, UpError> {
+    let services = Services::open(provider::services_config(config)).await;
+    let services = services.map_err(|error| UpError::Services(Box::new(error)))?;
+    if let Err(error) = services.up(wanted).await {
+        services.close().await;
+        return Err(UpError::Services(Box::new(error)));
+    }
+    Ok(services)
 }
 
 async fn read_rules(config: &Config) -> Result<Rules, BadRules> {

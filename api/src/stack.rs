@@ -1,30 +1,22 @@
 //! `stack.yml`: read, its variables filled in, checked, and turned into deployments.
 //!
 //! ```text
-//! stack/substitute.rs   ${VAR:-default} over the whole text, remembering where each byte came from
+//! yaml/…                ${VAR:-default} filled in, mappings with positions, diagnostics with line and caret
 //! stack/document.rs     the keys of the file, each value with its position
-//! stack/section.rs      how a mapping is read: unknown keys are kept, not fatal
 //! stack/function.rs     one function: what it says, and the deployment it means
-//! stack/diagnostic.rs   file:line:column, a line of the file and a caret
 //! ```
 
-mod diagnostic;
 mod document;
 mod function;
-mod section;
-mod source;
-mod substitute;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use crate::yaml::LARGEST;
+pub use crate::yaml::diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use function::StackFunction;
 
 use std::sync::Arc;
 
+use crate::yaml::source::{Dialect, Source};
 use document::Document;
-use source::Source;
-
-/// Largest stack file.
-pub const LARGEST: usize = 4 << 20;
 
 /// A stack file that could be read.
 #[derive(Clone, Debug)]
@@ -62,7 +54,7 @@ impl Stack {
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Diagnostics> {
         let mut found = Diagnostics::default();
-        let source = Source::new(name, text, variable, &mut found);
+        let source = Source::new(name, text, Dialect::Stack, variable, &mut found);
         if !found.has_errors() {
             match source.parse::<Document>() {
                 Ok(document) => return document.into_stack(&Arc::new(source), found),

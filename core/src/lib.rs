@@ -12,6 +12,7 @@ mod observation;
 mod policy;
 mod quantity;
 mod replicas;
+pub mod service;
 mod vars;
 
 pub use callee::Callee;
@@ -26,4 +27,5 @@ pub use policy::{
 };
 pub use quantity::{BadQuantity, Quantity};
 pub use replicas::{BadBounds, Bounds, Replicas};
+pub use service::Service;
 pub use vars::{BadVar, Reader, Vars};

@@ -48,8 +48,10 @@ pub struct Args {
 
 /// How far back lines are wanted.
 #[derive(Clone, Debug, PartialEq)]
-enum Since {
+pub enum Since {
+    /// So long ago.
     Ago(Duration),
+    /// At this time.
     Time(Timestamp),
 }
 
@@ -78,7 +80,8 @@ impl FromStr for Since {
 }
 
 impl Since {
-    fn time(&self, now: Timestamp) -> Timestamp {
+    /// The time that is meant.
+    pub fn time(&self, now: Timestamp) -> Timestamp {
         match self {
             Self::Ago(span) => now.checked_sub(*span).unwrap_or(Timestamp::UNIX_EPOCH),
             Self::Time(time) => *time,
@@ -106,11 +109,12 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Wall time.
 #[expect(
     clippy::disallowed_methods,
     reason = "`--since 10m` is counted from the wall clock of whoever asks"
 )]
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
@@ -174,7 +178,7 @@ fn print_line(context: &Context, args: &Args, line: &[u8]) -> Result<bool, Failu
 }
 
 /// A time to the millisecond, in UTC.
-fn short(timestamp: &str) -> String {
+pub fn short(timestamp: &str) -> String {
     match timestamp.parse::<Timestamp>() {
         Ok(time) => format!("{time:.3}"),
         Err(_) => timestamp.to_owned(),

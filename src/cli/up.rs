@@ -10,7 +10,7 @@ use tidegate::up::Options;
 
 use super::failure::Failure;
 use super::stack::Stack;
-use super::{Context, deploy};
+use super::{Context, compose, deploy};
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,9 @@ pub struct Args {
     /// A stack file whose functions are deployed at the start
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// A compose file whose services are brought up and looked after, too
+    #[arg(long, value_name = "FILE")]
+    services: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
     /// Asks for no password: everyone who reaches the port may do everything
@@ -105,7 +108,11 @@ pub fn run(context: Context, args: Args) -> Result<ExitCode, Failure> {
         None => Vec::new(),
     };
     let functions = chosen.into_iter().map(|function| function.deployment).collect();
-    Ok(tidegate::up::run(Options { functions, settings }, context.vars))
+    let services = match &args.services {
+        Some(path) => Some(compose::read(&context, Some(path))?),
+        None => None,
+    };
+    Ok(tidegate::up::run(Options { functions, services, settings }, context.vars))
 }
 
 impl Args {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidegate_gateway::Door;
 use tidegate_provider::Provider;
-use tidegate_provider_containerd::{ContainerdProvider, Settings};
+use tidegate_provider_containerd::{Config as ContainerdConfig, ContainerdProvider, Settings};
 use tidegate_provider_process::{Config as ProcessConfig, ProcessProvider};
 use tokio_rustls::rustls::crypto::ring;
 use tracing::info;
@@ -67,6 +67,13 @@ pub fn answers(socket: &Path) -> bool {
 pub fn install_tls() {
     // An error says that another one is there already, which does as well.
     let _ = ring::default_provider().install_default();
+}
+
+/// What those who look after services are told: as for functions, with a state directory of their own.
+pub fn services_config(config: &Config) -> ContainerdConfig {
+    let mut containerd = config.containerd.clone();
+    containerd.settings = Settings::new(config.state_dir.join("services"));
+    containerd
 }
 
 async fn process(config: &Config, workers: &Tasks) -> Result<Opened, CannotOpen> {

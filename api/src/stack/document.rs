@@ -6,11 +6,12 @@ use serde::de::MapAccess;
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
 
-use super::diagnostic::{Diagnostics, Severity};
 use super::function::function_of;
-use super::section::{Given, Keyed, Named, Pairs, Section, section};
-use super::source::Source;
 use super::{Stack, Template};
+use crate::yaml::closest::closest;
+use crate::yaml::diagnostic::{Diagnostics, Severity};
+use crate::yaml::section::{Given, Keyed, Named, Pairs, Section, given, section, text};
+use crate::yaml::source::Source;
 
 section! {
     /// The whole file.
@@ -190,45 +191,7 @@ impl Reader<'_> {
     }
 }
 
-/// The text that was given, or an empty one.
-pub(super) fn text(given: Given<String>) -> String {
-    given.and_then(|spanned| spanned.value).unwrap_or_default()
-}
-
-/// The text that was given, and where.
-pub(super) fn given(given: Given<String>) -> Option<(String, Location)> {
-    let spanned = given?;
-    Some((spanned.value?, spanned.referenced))
-}
-
 fn known(keys: &[&str]) -> String {
     let visible = keys.iter().filter(|key| !matches!(**key, "network" | "registry_auth"));
     visible.copied().collect::<Vec<_>>().join(", ")
-}
-
-/// The key that was probably meant: one that is two edits away at most.
-fn closest(key: &str, keys: &'static [&'static str]) -> Option<&'static str> {
-    if key.len() > 40 {
-        return None;
-    }
-    let plain = key.to_ascii_lowercase().replace('-', "_");
-    let far = |known: &str| edits(&plain, known);
-    let best = keys.iter().copied().min_by_key(|known| far(known))?;
-    (far(best) <= 2.min(best.len() / 2)).then_some(best)
-}
-
-/// How many characters must change to make one word the other.
-fn edits(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (column, b) in other.iter().enumerate() {
-            let change = diagonal + usize::from(a != *b);
-            diagonal = row[column + 1];
-            row[column + 1] = change.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::de::MapAccess;
 use serde_saphyr::{Location, Spanned};
 
-use super::diagnostic::{Diagnostic, Diagnostics, Severity};
-use super::document::{Function, Reader, Resources, text};
-use super::section::{Given, Keyed, Pairs, Section, section};
-use super::source::Source;
+use super::document::{Function, Reader, Resources};
+use crate::yaml::diagnostic::{Diagnostic, Diagnostics, Severity};
+use crate::yaml::section::{Given, Keyed, Pairs, Section, section, text};
+use crate::yaml::source::Source;
 use crate::{FunctionDeployment, FunctionResources, Place};
 
 /// A function of a stack file.

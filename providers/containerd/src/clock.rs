@@ -10,6 +10,12 @@ pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// Running time, which nobody sets.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads running time")]
+pub(crate) fn running() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// Wall time as a stamp.
 pub(crate) fn stamp() -> Timestamp {
     Timestamp::try_from(wall()).unwrap_or(Timestamp::UNIX_EPOCH)

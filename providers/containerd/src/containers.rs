@@ -12,8 +12,8 @@ use containerd_client::services::v1::snapshots::{
 };
 use containerd_client::services::v1::{
     Container, CreateContainerRequest, CreateTaskRequest, DeleteContainerRequest,
-    DeleteTaskRequest, GetRequest, KillRequest, ListContainersRequest, ListTasksRequest,
-    StartRequest, UpdateContainerRequest, WaitRequest,
+    DeleteProcessRequest, DeleteTaskRequest, ExecProcessRequest, GetRequest, KillRequest,
+    ListContainersRequest, ListTasksRequest, StartRequest, UpdateContainerRequest, WaitRequest,
 };
 use containerd_client::types::Mount;
 use containerd_client::types::v1::{Process, Status};
@@ -26,6 +26,7 @@ use crate::error::{Failure, or_absent};
 /// What runs containers, in containerd's words.
 const RUNTIME: &str = "io.containerd.runc.v2";
 const SPEC: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+const PROCESS: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 /// Longest that the end of a killed task may take.
 const LONGEST_END: Duration = Duration::from_secs(30);
 /// How often a task that cannot be removed yet is tried again.
@@ -198,6 +199,47 @@ pub(crate) async fn end_task(scope: &Scope, id: &str) -> Result<(), Failure> {
         }
         tokio::time::sleep(REMOVE_PAUSE).await;
     }
+}
+
+/// Runs a command inside a running container, and waits for its end for at most `limit`; returns its status.
+/// `process` is an OCI process; what it writes is lost.
+pub(crate) async fn exec(
+    scope: &Scope,
+    id: &str,
+    exec: &str,
+    process: &Value,
+    limit: Duration,
+) -> Result<u32, Failure> {
+    let spec = Any {
+        type_url: PROCESS.to_owned(),
+        value: serde_json::to_vec(process).expect("JSON is JSON"),
+    };
+    let request = ExecProcessRequest {
+        container_id: id.to_owned(),
+        exec_id: exec.to_owned(),
+        spec: Some(spec),
+        ..ExecProcessRequest::default()
+    };
+    call("prepare a command in a container", scope.tasks().exec(request)).await?;
+    let running = async {
+        let (container_id, exec_id) = (id.to_owned(), exec.to_owned());
+        let request = StartRequest { container_id, exec_id };
+        call("run a command in a container", scope.tasks().start(request)).await?;
+        let request = WaitRequest { container_id: id.to_owned(), exec_id: exec.to_owned() };
+        let mut tasks = scope.tasks();
+        let ended = within(limit, "wait for a command in a container", tasks.wait(request));
+        Ok(ended.await?.exit_status)
+    };
+    let status = running.await;
+    if status.is_err() {
+        let (container_id, exec_id) = (id.to_owned(), exec.to_owned());
+        let request = KillRequest { container_id, exec_id, signal: SIGKILL, all: false };
+        let _ = call("end a command in a container", scope.tasks().kill(request)).await;
+    }
+    let request = DeleteProcessRequest { container_id: id.to_owned(), exec_id: exec.to_owned() };
+    // With the container it goes in any case.
+    let _ = call("forget a command in a container", scope.tasks().delete_process(request)).await;
+    status
 }
 
 /// Waits until a task has ended.

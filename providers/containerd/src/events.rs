@@ -16,6 +16,8 @@ use containerd_client::types::Envelope;
 use containerd_client::types::v1::Status;
 use prost::Message;
 use prost_types::Any;
+use tidegate_provider::CrashReason;
+use tidegate_provider_machine::exit::{self, Cause};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -38,6 +40,18 @@ pub(crate) enum Exit {
     Status(u32),
     /// It is gone, and nobody knows how.
     Lost,
+}
+
+impl Exit {
+    /// Why it ended.
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Self::Status(status) => exit::by_status(*status),
+            Self::Lost => {
+                Cause::new(CrashReason::Unknown, "is gone, and containerd does not know why")
+            }
+        }
+    }
 }
 
 /// What is known of one task.

@@ -244,13 +244,7 @@ impl Local {
         firewall: bool,
         tasks: TaskTracker,
     ) -> Result<Self, OpenError> {
-        let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-        if let Some(route) = config.subnet.taken(&routes, &config.bridge) {
-            return Err(open_failure(Failure::Told(format!(
-                "addresses {} for functions overlap {route}; choose others",
-                config.subnet
-            ))));
-        }
+        free_addresses(config)?;
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         let hierarchy = Hierarchy::find(&mounts);
         if hierarchy.is_none() {
@@ -267,6 +261,7 @@ impl Local {
         let names = Names::new(config.subnet.gateway(), &folder.join("services"), servers);
         let plan = Plan {
             run_dir: run.clone(),
+            addresses: run.join("ipam"),
             plugins: config.plugin_dirs.clone(),
             bridge: config.bridge.clone(),
             subnet: config.subnet,
@@ -321,13 +316,25 @@ fn is_of(folder: &Path, any: &Path) -> bool {
         && name.strip_prefix(&begin).is_some_and(|rest| rest.parse::<Generation>().is_ok())
 }
 
+/// Refuses addresses that this machine reaches elsewhere.
+pub(crate) fn free_addresses(config: &Config) -> Result<(), OpenError> {
+    let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    match config.subnet.taken(&routes, &config.bridge) {
+        None => Ok(()),
+        Some(route) => Err(open_failure(Failure::Told(format!(
+            "addresses {} for functions overlap {route}; choose others",
+            config.subnet
+        )))),
+    }
+}
+
 /// A failure to open.
 pub(crate) fn open_failure(failure: Failure) -> OpenError {
     OpenError::Backend(ProviderError::from(failure))
 }
 
 /// Sixteen hexadecimal digits that stand for a text.
-fn short_hash(text: &str) -> String {
+pub(crate) fn short_hash(text: &str) -> String {
     use std::fmt::Write;
     Sha256::digest(text.as_bytes()).iter().take(8).fold(String::new(), |mut out, byte| {
         // Writing to a text does not fail.

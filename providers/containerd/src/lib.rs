@@ -34,6 +34,7 @@ mod replica;
 mod runtime;
 mod seccomp;
 mod secrets;
+mod services;
 mod spec;
 mod stock;
 mod strays;
@@ -53,6 +54,10 @@ pub use pull::{
 pub use reference::Reference;
 pub use replica::{Replica, Seat};
 pub use runtime::{ContainerdProvider, ContainerdRuntime, import_images};
+pub use services::{
+    Asked, ServiceState, ServiceStatus, Services, ask_services, look_at_services, service_logs,
+};
 pub use stock::{StoredImage, list_images, prune_images};
 pub use subnet::Subnet;
+pub use tidegate_provider_machine::logs::Wish as LogWish;
 pub use tidegate_provider_machine::{OpenError, Settings};

@@ -1,7 +1,9 @@
 //! The files by which replicas find names: `hosts` and `resolv.conf`, shared by all of them.
 //!
-//! They are bound into running containers and so written in place, never replaced.
+//! They are bound into running containers and so written in place, never replaced. Beside them is which service
+//! has which address, for `hosts` and for whoever answers questions for names.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,6 +14,9 @@ use crate::Config;
 
 /// Where systemd-resolved keeps the servers it asks itself.
 const BEHIND_SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
+
+/// Names and addresses of services, the one file here that is replaced and not bound into containers.
+const SERVICES: &str = "services";
 
 /// Who answers replicas' questions for names.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -58,7 +63,12 @@ impl Machine {
 /// Writes both files. Blocks.
 pub(crate) fn write(folder: &Path, config: &Config, answering: Answering) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    in_place(&folder.join("hosts"), &hosts(config))?;
+    write_hosts(folder, config)?;
+    write_resolv(&folder.join("resolv.conf"), config, answering)
+}
+
+/// Writes a `resolv.conf` alone. Blocks.
+pub(crate) fn write_resolv(path: &Path, config: &Config, answering: Answering) -> io::Result<()> {
     let machine = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let text = match answering {
         Answering::Ourselves => resolv_ourselves(config.subnet.gateway(), &machine),
@@ -67,7 +77,46 @@ pub(crate) fn write(folder: &Path, config: &Config, answering: Answering) -> io:
             resolv(&config.name_servers, &machine, &behind)
         }
     };
-    in_place(&folder.join("resolv.conf"), &text)
+    in_place(path, &text)
+}
+
+/// Writes `hosts` alone, with the services that `services` names now. Blocks.
+pub(crate) fn write_hosts(folder: &Path, config: &Config) -> io::Result<()> {
+    let services = fs::read_to_string(folder.join(SERVICES)).unwrap_or_default();
+    in_place(&folder.join("hosts"), &(hosts(config) + &services))
+}
+
+/// Writes which service has which address, `ADDRESS NAME` a line: the new file takes the place of the old one,
+/// so that readers see one or the other, whole. Without services there is no file. Blocks.
+pub(crate) fn write_services(
+    folder: &Path,
+    config: &Config,
+    services: &BTreeMap<String, Ipv4Addr>,
+) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join(SERVICES);
+    if services.is_empty() {
+        match fs::remove_file(&path) {
+            Err(failure) if failure.kind() != io::ErrorKind::NotFound => return Err(failure),
+            _ => {}
+        }
+    } else {
+        let lines = services.iter().map(|(name, address)| format!("{address} {name}\n"));
+        let aside = folder.join(format!(".{SERVICES}.new"));
+        in_place(&aside, &lines.collect::<String>())?;
+        fs::rename(&aside, &path)?;
+    }
+    write_hosts(folder, config)
+}
+
+/// Which service had which address when they were last written. Blocks.
+pub(crate) fn read_services(folder: &Path) -> BTreeMap<String, Ipv4Addr> {
+    let text = fs::read_to_string(folder.join(SERVICES)).unwrap_or_default();
+    let line = |line: &str| {
+        let (address, name) = line.split_once(' ')?;
+        Some((name.to_owned(), address.parse().ok()?))
+    };
+    text.lines().filter_map(line).collect()
 }
 
 fn hosts(config: &Config) -> String {
@@ -121,6 +170,22 @@ fn in_place(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn services_are_in_their_file_and_in_hosts_until_they_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config::new("/nowhere");
+        let services = [("db".to_owned(), Ipv4Addr::new(10, 62, 0, 9))].into();
+        write_services(folder.path(), &config, &services).expect("a folder");
+        let read = |name: &str| fs::read_to_string(folder.path().join(name));
+        assert_eq!(read("services").expect("a file"), "10.62.0.9 db\n");
+        assert_eq!(read_services(folder.path()), services);
+        write_hosts(folder.path(), &config).expect("a folder");
+        let hosts = read("hosts").expect("a file");
+        assert!(hosts.contains("10.62.0.1 gateway") && hosts.ends_with("10.62.0.9 db\n"));
+        write_services(folder.path(), &config, &BTreeMap::new()).expect("a folder");
+        assert!(read("services").is_err() && !read("hosts").expect("a file").contains("db"));
+    }
 
     #[test]
     fn servers_that_only_the_machine_can_ask_are_passed_over() {

@@ -20,6 +20,8 @@ use crate::connection::{Connection, Scope, call};
 use crate::error::{Failure, or_absent, or_there};
 use crate::{containers, image};
 
+/// Where services are, as in faasd; no namespace of functions.
+pub(crate) const SERVICES: &str = "openfaas";
 /// Marks namespaces that hold functions.
 const MARK: &str = "openfaas";
 /// Holds what the API was told of a namespace.
@@ -69,22 +71,28 @@ impl Namespaces {
 
     /// Makes the default namespace ours; refuses when it is another tidegate's.
     pub(crate) async fn take(&self) -> Result<(), Failure> {
-        let labels = [(MARK, "1"), (OWNER, self.state.as_str())];
-        let found =
-            self.records().await?.into_iter().find(|it| it.name == self.full(DEFAULT_NAMESPACE));
+        self.claim(DEFAULT_NAMESPACE, &[(MARK, "1"), (OWNER, &self.state)]).await
+    }
+
+    /// Makes the namespace of services ours. It holds no functions, and so does not have their mark.
+    pub(crate) async fn take_for_services(&self) -> Result<(), Failure> {
+        self.claim(SERVICES, &[(OWNER, &self.state)]).await
+    }
+
+    async fn claim(&self, namespace: &str, labels: &[(&str, &str)]) -> Result<(), Failure> {
+        let name = self.full(namespace);
+        let found = self.records().await?.into_iter().find(|it| it.name == name);
         match found.as_ref().and_then(|it| it.labels.get(OWNER)).filter(|owner| !owner.is_empty()) {
-            Some(owner) if *owner != self.state => {
-                let name = self.full(DEFAULT_NAMESPACE);
-                Err(Failure::Told(format!(
-                    "containerd namespace {name} belongs to another tidegate (state {owner:?}, ours is {:?}); stop that \
+            Some(owner) if *owner != self.state => Err(Failure::Told(format!(
+                "containerd namespace {name} belongs to another tidegate (state {owner:?}, ours is {:?}); stop that \
                      one or choose another namespace prefix. If it is gone for good: `ctr namespaces label {name} {OWNER}=`",
-                    self.state
-                )))
-            }
+                self.state
+            ))),
             Some(_) => Ok(()),
             None => {
-                let labels = labels.map(|(name, text)| (name.to_owned(), text.to_owned()));
-                self.put(DEFAULT_NAMESPACE, labels.into()).await
+                let labels =
+                    labels.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+                self.put(namespace, labels.collect()).await
             }
         }
     }
@@ -113,6 +121,11 @@ impl Namespaces {
 
     /// Makes a namespace, or replaces what is said of it.
     pub(crate) async fn keep(&self, namespace: Namespace) -> Result<(), Failure> {
+        if namespace.name == SERVICES {
+            return Err(Failure::Told(format!(
+                "namespace {SERVICES} is for services; choose another name for functions"
+            )));
+        }
         let said = Said { labels: namespace.labels, annotations: namespace.annotations };
         let said = serde_json::to_string(&said).expect("texts are JSON");
         let labels = [(MARK.to_owned(), "1".to_owned()), (SAID.to_owned(), said)];

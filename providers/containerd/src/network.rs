@@ -29,6 +29,8 @@ use crate::{clock, netlink, netns};
 pub(crate) struct Plan {
     /// Where the files are.
     pub(crate) run_dir: PathBuf,
+    /// Where it is written which addresses are taken: one place for all who share the bridge.
+    pub(crate) addresses: PathBuf,
     /// Where the plugins are.
     pub(crate) plugins: Vec<PathBuf>,
     pub(crate) bridge: String,
@@ -83,9 +85,10 @@ pub(crate) struct Networks {
 impl Networks {
     /// Makes the folders. Blocks.
     pub(crate) fn open(plan: Plan, tasks: TaskTracker) -> io::Result<Arc<Self>> {
-        for folder in ["netns", "networks", "ipam"] {
+        for folder in ["netns", "networks"] {
             std::fs::create_dir_all(plan.run_dir.join(folder))?;
         }
+        std::fs::create_dir_all(&plan.addresses)?;
         let chain = Chain::new(&plan.bridge, &plan.plugins, plugins(&plan));
         let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         Ok(Arc::new(Self {
@@ -168,14 +171,36 @@ impl Networks {
     async fn name(&self) -> Result<String, Failure> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}{:x}-{number}", self.plan.prefix, clock::since_epoch().as_micros());
-        let (path, record) = (self.path(&id), self.record(&id));
+        self.reserve(&id).await?;
+        Ok(id)
+    }
+
+    /// The network of this name, made when it is not there or not whole. `doubt` asks to look whether it is as
+    /// it was made, and to make it anew when not.
+    pub(crate) async fn named(&self, id: &str, doubt: bool) -> Result<Network, Failure> {
+        if let Some(network) = self.find(id).await {
+            let checked = if doubt { self.check(&network).await } else { Ok(()) };
+            match checked {
+                Ok(()) => return Ok(network),
+                Err(failure) => debug!(network = id, "made anew: {failure}"),
+            }
+        }
+        if self.record(id).exists() || self.path(id).exists() {
+            self.remove(id).await;
+        }
+        self.reserve(id).await?;
+        self.attach(id).await
+    }
+
+    /// Makes a network of this name that is not attached to anything yet.
+    async fn reserve(&self, id: &str) -> Result<(), Failure> {
+        let (path, record) = (self.path(id), self.record(id));
         // First, so that whoever finds the network also finds that it must be taken off.
         let made = blocking(move || {
             std::fs::write(&record, Value::Null.to_string())?;
             netns::make(&path)
         });
-        made.await.map_err(Failure::io("make a network"))?;
-        Ok(id)
+        made.await.map_err(Failure::io("make a network"))
     }
 
     async fn make(&self) -> Result<Network, Failure> {
@@ -251,7 +276,7 @@ impl Networks {
 
     /// Where host-local keeps which address is whose.
     fn leases(&self) -> PathBuf {
-        self.plan.run_dir.join("ipam").join(&self.plan.bridge)
+        self.plan.addresses.join(&self.plan.bridge)
     }
 
     /// Removes a network with its address; what is gone already is fine. What cannot be removed now is tried
@@ -280,7 +305,8 @@ impl Networks {
     pub(crate) async fn sweep(self: &Arc<Self>, used: impl Fn(&str) -> bool) {
         let spare: Vec<String> = self.lock().iter().map(|network| network.id.clone()).collect();
         let (folder, leases) = (self.plan.run_dir.clone(), self.leases());
-        let known = blocking(move || names(&folder, &leases)).await.unwrap_or_default();
+        let prefix = self.plan.prefix.clone();
+        let known = blocking(move || names(&folder, &leases, &prefix)).await.unwrap_or_default();
         for id in known {
             if !used(&id) && !spare.contains(&id) {
                 self.remove(&id).await;
@@ -364,7 +390,7 @@ fn plugins(plan: &Plan) -> Vec<Value> {
         "ipam": {
             "type": "host-local",
             "ranges": [[{"subnet": plan.subnet.to_string(), "gateway": plan.subnet.gateway().to_string()}]],
-            "dataDir": plan.run_dir.join("ipam"),
+            "dataDir": plan.addresses,
         },
     })];
     if plan.firewall {
@@ -374,10 +400,11 @@ fn plugins(plan: &Plan) -> Vec<Value> {
 }
 
 /// All networks there are, whole or half made.
-fn names(run_dir: &Path, leases: &Path) -> io::Result<Vec<String>> {
+fn names(run_dir: &Path, leases: &Path, prefix: &str) -> io::Result<Vec<String>> {
     let mut names = std::collections::BTreeSet::new();
-    // An address alone is left when a plugin went on after tidegate was killed.
-    names.extend(leases_in(leases).into_iter().flatten().map(|(_, holder)| holder));
+    // An address alone is left when a plugin went on after tidegate was killed. Those of others are theirs.
+    let holders = leases_in(leases).into_iter().flatten().map(|(_, holder)| holder);
+    names.extend(holders.filter(|holder| holder.starts_with(prefix)));
     for folder in ["netns", "networks"] {
         for entry in std::fs::read_dir(run_dir.join(folder))? {
             let name = entry?.file_name().to_string_lossy().into_owned();

@@ -22,7 +22,7 @@ use crate::cgroup::Cgroup;
 use crate::connection::Scope;
 use crate::containers::{self, NewContainer, SIGKILL, SIGTERM};
 use crate::error::Failure;
-use crate::events::{Ending, Exit};
+use crate::events::{Board, Ending, Exit};
 use crate::ground::{Ground, labels};
 use crate::image::Image;
 use crate::lease::Lease;
@@ -409,12 +409,7 @@ impl Stage<'_> {
 
     /// Why it ended, in words for users.
     fn words(&self, ending: &Ending, ended: &Exit) -> Cause {
-        let how = match ended {
-            Exit::Status(status) => exit::by_status(*status),
-            Exit::Lost => {
-                Cause::new(CrashReason::Unknown, "is gone, and containerd does not know why")
-            }
-        };
+        let how = ended.cause();
         match ending.memory_kills() {
             0 => how,
             kills => how.after_memory_kills(&self.out_of_memory(kills)),
@@ -455,7 +450,7 @@ impl Stage<'_> {
             self.ground.thaw(&self.scope, &self.container);
             containers::end_task(&self.scope, &self.container)
         };
-        insist(self.ground, &self.container, ending).await;
+        insist(&self.ground.board, &self.container, ending).await;
         end
     }
 
@@ -465,7 +460,7 @@ impl Stage<'_> {
 }
 
 /// A signal as images write it: `SIGQUIT`, `QUIT` or `3`.
-fn signal(written: &str) -> Option<u32> {
+pub(crate) fn signal(written: &str) -> Option<u32> {
     if let Ok(number) = written.parse() {
         return (1..=64).contains(&number).then_some(number);
     }
@@ -476,7 +471,7 @@ fn signal(written: &str) -> Option<u32> {
 
 /// Does a step that nothing may be left of: again also when it is refused, with growing pauses, for some minutes.
 pub(crate) async fn insist<F: Future<Output = Result<(), Failure>>>(
-    ground: &Ground,
+    board: &Board,
     container: &str,
     mut step: impl FnMut() -> F,
 ) {
@@ -484,7 +479,7 @@ pub(crate) async fn insist<F: Future<Output = Result<(), Failure>>>(
     for _ in 0..REFUSED_TRIES {
         match step().await {
             Ok(()) => return,
-            Err(failure) if failure.is_away() => ground.board.back().await,
+            Err(failure) if failure.is_away() => board.back().await,
             Err(failure) => debug!(container, "another try: {failure}"),
         }
         tokio::time::sleep(pause).await;

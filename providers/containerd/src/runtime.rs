@@ -332,7 +332,7 @@ impl Runtime for ContainerdRuntime {
                 self.ground.thaw(scope, &id);
                 containers::remove(scope, snapshotter, &id)
             };
-            insist(&self.ground, &id, removing).await;
+            insist(&self.ground.board, &id, removing).await;
             self.tidy_secrets(self.ground.namespaces.short(scope)).await;
         }
         if let Some(network) = seat.network {

@@ -55,39 +55,84 @@ pub(crate) struct Container<'a> {
     pub(crate) group: String,
 }
 
-/// The whole specification.
+/// What any container's specification says, a function's or a service's.
+#[derive(Debug)]
+pub(crate) struct Words<'a> {
+    pub(crate) hostname: String,
+    pub(crate) args: Vec<String>,
+    pub(crate) env: Vec<String>,
+    /// Where its program starts.
+    pub(crate) cwd: String,
+    pub(crate) user: &'a User,
+    pub(crate) capabilities: &'a [String],
+    /// Most files it may open: at first, and when it asks for more.
+    pub(crate) open_files: (u64, u64),
+    pub(crate) read_only_root: bool,
+    pub(crate) mounts: Vec<Value>,
+    pub(crate) resources: Value,
+    pub(crate) cgroup: &'a str,
+    pub(crate) netns: &'a Path,
+    pub(crate) group: &'a str,
+}
+
+/// The whole specification of a function's container.
 pub(crate) fn spec(container: &Container<'_>) -> Result<Value, Failure> {
     let deployment = container.deployment;
     let open_files = container.own_open_files.min(MOST_OPEN_FILES);
-    let capabilities: [&str; 0] = [];
-    Ok(json!({
+    Ok(document(Words {
+        hostname: hostname(&deployment.function),
+        args: args(deployment, container.image)?,
+        env: env(container),
+        cwd: cwd(container.image).to_owned(),
+        user: container.user,
+        capabilities: &[],
+        open_files: (OPEN_FILES.min(open_files), open_files),
+        read_only_root: deployment.read_only_root,
+        mounts: mounts(container),
+        resources: resources(container.limits, container.requests, container.pids),
+        cgroup: &container.cgroup,
+        netns: &container.netns,
+        group: &container.group,
+    }))
+}
+
+/// The folder that an image starts in.
+pub(crate) fn cwd(image: &ProcessConfig) -> &str {
+    image.working_dir.as_deref().filter(|it| it.starts_with('/')).unwrap_or("/")
+}
+
+/// The specification, in the words of the OCI.
+pub(crate) fn document(words: Words<'_>) -> Value {
+    let (soft, hard) = words.open_files;
+    let capabilities = words.capabilities;
+    json!({
         "ociVersion": "1.0.2",
-        "hostname": hostname(&deployment.function),
-        "root": {"path": "rootfs", "readonly": deployment.read_only_root},
+        "hostname": words.hostname,
+        "root": {"path": "rootfs", "readonly": words.read_only_root},
         "process": {
-            "args": args(deployment, container.image)?,
-            "env": env(container),
-            "cwd": container.image.working_dir.as_deref().filter(|it| it.starts_with('/')).unwrap_or("/"),
+            "args": words.args,
+            "env": words.env,
+            "cwd": words.cwd,
             "user": {
-                "uid": container.user.uid,
-                "gid": container.user.gid,
-                "additionalGids": container.user.groups,
+                "uid": words.user.uid,
+                "gid": words.user.gid,
+                "additionalGids": words.user.groups,
             },
             "noNewPrivileges": true,
             "capabilities": {
                 "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
             },
-            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": OPEN_FILES.min(open_files), "hard": open_files}],
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}],
         },
-        "mounts": mounts(container),
-        "annotations": {GROUP: container.group},
+        "mounts": words.mounts,
+        "annotations": {GROUP: words.group},
         "linux": {
-            "cgroupsPath": container.cgroup,
+            "cgroupsPath": words.cgroup,
             "namespaces": [
                 {"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"},
-                {"type": "network", "path": container.netns},
+                {"type": "network", "path": words.netns},
             ],
-            "resources": resources(container),
+            "resources": words.resources,
             "seccomp": seccomp::filter(),
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -96,7 +141,7 @@ pub(crate) fn spec(container: &Container<'_>) -> Result<Value, Failure> {
             ],
             "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
         },
-    }))
+    })
 }
 
 /// A host's name has at most 63 bytes, and so has a function's.
@@ -117,14 +162,20 @@ fn args(deployment: &Deployment, image: &ProcessConfig) -> Result<Vec<String>, F
     Ok(args)
 }
 
-fn env(container: &Container<'_>) -> Vec<String> {
-    let deployment = container.deployment;
+/// The variables of an image, and those that every program may count on.
+pub(crate) fn env_of(image: &ProcessConfig, user: &User) -> BTreeMap<String, String> {
     let mut env = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
-    if let Some(home) = &container.user.home {
+    if let Some(home) = &user.home {
         env.insert("HOME".to_owned(), home.clone());
     }
-    let of_image = container.image.env.iter().flatten().filter_map(|pair| pair.split_once('='));
+    let of_image = image.env.iter().flatten().filter_map(|pair| pair.split_once('='));
     env.extend(of_image.map(|(name, text)| (name.to_owned(), text.to_owned())));
+    env
+}
+
+fn env(container: &Container<'_>) -> Vec<String> {
+    let deployment = container.deployment;
+    let mut env = env_of(container.image, container.user);
     env.extend(deployment.env.to_map());
     if !deployment.process.is_empty() {
         env.insert("fprocess".to_owned(), deployment.process.clone());
@@ -134,15 +185,20 @@ fn env(container: &Container<'_>) -> Vec<String> {
     env.into_iter().map(|(name, text)| format!("{name}={text}")).collect()
 }
 
-fn mounts(container: &Container<'_>) -> Vec<Value> {
-    let mount = |kind: &str, to: &str, options: &[&str]| json!({"type": kind, "source": kind, "destination": to, "options": options});
-    let bind = |from: PathBuf, to: &str| {
-        json!({
-            "type": "bind", "source": from, "destination": to,
-            "options": ["rbind", "ro", "nosuid", "nodev", "noexec"],
-        })
-    };
-    let mut mounts = vec![
+fn mount(kind: &str, to: &str, options: &[&str]) -> Value {
+    json!({"type": kind, "source": kind, "destination": to, "options": options})
+}
+
+fn bind(from: PathBuf, to: &str) -> Value {
+    json!({
+        "type": "bind", "source": from, "destination": to,
+        "options": ["rbind", "ro", "nosuid", "nodev", "noexec"],
+    })
+}
+
+/// What every container sees beside its own files, `hosts` and `resolv.conf` among it.
+pub(crate) fn mounts_of_all(hosts: PathBuf, resolv: PathBuf) -> Vec<Value> {
+    vec![
         mount("proc", "/proc", &["nosuid", "noexec", "nodev"]),
         mount("tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
         mount(
@@ -153,12 +209,22 @@ fn mounts(container: &Container<'_>) -> Vec<Value> {
         mount("tmpfs", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
         mount("mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"]),
         mount("sysfs", "/sys", &["nosuid", "noexec", "nodev", "ro"]),
-        bind(container.names.join("hosts"), "/etc/hosts"),
-        bind(container.names.join("resolv.conf"), "/etc/resolv.conf"),
-    ];
+        bind(hosts, "/etc/hosts"),
+        bind(resolv, "/etc/resolv.conf"),
+    ]
+}
+
+/// A `/tmp` of its own for a container whose root cannot be written.
+pub(crate) fn tmp(bytes: u64) -> Value {
+    let size = format!("size={}k", bytes >> 10);
+    mount("tmpfs", "/tmp", &["nosuid", "nodev", "mode=1777", &size])
+}
+
+fn mounts(container: &Container<'_>) -> Vec<Value> {
+    let mut mounts =
+        mounts_of_all(container.names.join("hosts"), container.names.join("resolv.conf"));
     if container.deployment.read_only_root {
-        let size = format!("size={}k", container.tmp_bytes >> 10);
-        mounts.push(mount("tmpfs", "/tmp", &["nosuid", "nodev", "mode=1777", &size]));
+        mounts.push(tmp(container.tmp_bytes));
     }
     if let Some(secrets) = &container.secrets {
         mounts.push(bind(secrets.clone(), SECRETS));
@@ -166,24 +232,25 @@ fn mounts(container: &Container<'_>) -> Vec<Value> {
     mounts
 }
 
-fn resources(container: &Container<'_>) -> Value {
+/// The amounts that a container gets of the machine, in the words of the OCI.
+pub(crate) fn resources(limits: Limits, requests: Limits, pids: u64) -> Value {
     let mut resources = json!({
         "devices": [{"allow": false, "access": "rwm"}],
-        "pids": {"limit": container.pids},
+        "pids": {"limit": pids},
     });
-    if let Some(bytes) = container.limits.memory {
+    if let Some(bytes) = limits.memory {
         // As much swap as memory means none beyond it.
         resources["memory"] = json!({"limit": bytes, "swap": bytes});
     }
-    if let Some(bytes) = container.requests.memory {
+    if let Some(bytes) = requests.memory {
         resources["memory"]["reservation"] = json!(bytes);
     }
     let mut cpu = serde_json::Map::new();
-    if let Some(millis) = container.limits.cpu {
+    if let Some(millis) = limits.cpu {
         cpu.insert("quota".to_owned(), json!((millis * PERIOD / 1000).max(LEAST_QUOTA)));
         cpu.insert("period".to_owned(), json!(PERIOD));
     }
-    if let Some(millis) = container.requests.cpu {
+    if let Some(millis) = requests.cpu {
         // A whole core is 1024 shares.
         cpu.insert("shares".to_owned(), json!((millis * 1024 / 1000).max(LEAST_SHARES)));
     }

@@ -6,7 +6,7 @@ use crate::Settings;
 
 /// Crashes in a row of one replica.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     first: Duration,
     longest: Duration,
     forgets: Duration,
@@ -14,7 +14,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    /// No crash yet.
+    pub fn new(settings: &Settings) -> Self {
         Self {
             first: settings.backoff_first,
             longest: settings.backoff_longest,
@@ -24,7 +25,7 @@ impl Backoff {
     }
 
     /// The pause after a crash of a replica that had been ready for this long, if ever.
-    pub(crate) fn after_crash(&mut self, ready_for: Option<Duration>) -> Duration {
+    pub fn after_crash(&mut self, ready_for: Option<Duration>) -> Duration {
         if ready_for.is_some_and(|span| span >= self.forgets) {
             self.crashes = 0;
         }

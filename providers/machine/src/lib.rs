@@ -26,6 +26,7 @@ mod state;
 mod usage;
 mod watchers;
 
+pub use backoff::Backoff;
 pub use error::{OpenError, disk, failed};
 pub use files::Files;
 pub use identity::place;

@@ -14,11 +14,18 @@ mod reader;
 mod replica;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
+use futures_util::StreamExt;
+use tidegate_core::FunctionId;
+use tidegate_provider::LogStream;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::host::Runner;
 
 pub use collector::collect;
 pub use file::{Cutter, LONGEST_LINE, LogFile, Origin};
@@ -29,6 +36,32 @@ pub(crate) use replica::Log;
 pub(crate) const ENDING: &str = ".log";
 /// Ends the name of the file before it.
 const OLDER: &str = ".log.1";
+
+/// What of a log is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Only of this replica.
+    pub instance: Option<String>,
+    /// Only lines since then.
+    pub since: Option<SystemTime>,
+    /// At most so many of the newest lines.
+    pub tail: Option<usize>,
+    /// Whether lines to come are wanted, too.
+    pub follow: bool,
+}
+
+/// Streams logs in `folder` that other processes write. Must be called within a tokio runtime; lines are said to
+/// be of `owner`.
+pub fn of_others(owner: FunctionId, folder: PathBuf, wish: Wish) -> LogStream {
+    let Wish { instance, since, tail, follow } = wish;
+    let query = Query { function: owner, folder, instance, since, tail, follow, by_others: true };
+    let (board, runner) = (LogBoard::default(), Runner::new("logs", TaskTracker::new()));
+    let lines = read(runner, query, board.subscribe());
+    // Readers end with the board.
+    Box::pin(lines.inspect(move |_| {
+        let _ = &board;
+    }))
+}
 
 /// Tells readers of a function's log that there is more. Costs next to nothing until somebody reads.
 #[derive(Debug, Default)]

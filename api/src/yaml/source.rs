@@ -7,9 +7,11 @@ use super::LARGEST;
 use super::diagnostic::{Diagnostic, Diagnostics, Severity};
 use super::substitute::Substituted;
 
+pub(crate) use super::substitute::Dialect;
+
 /// A file and what became of it when its variables were filled in.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     name: String,
     original: String,
     filled: Substituted,
@@ -17,9 +19,10 @@ pub(super) struct Source {
 
 impl Source {
     /// Fills in the variables; what is wrong with them is added to `found`.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         text: &str,
+        dialect: Dialect,
         variable: &dyn Fn(&str) -> Option<String>,
         found: &mut Diagnostics,
     ) -> Self {
@@ -34,7 +37,7 @@ impl Source {
             return Self::verbatim(name, "");
         }
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let (filled, troubles) = Substituted::new(text, variable);
+        let (filled, troubles) = Substituted::new(text, dialect, variable);
         for trouble in troubles {
             let severity = if trouble.fatal { Severity::Error } else { Severity::Warning };
             found.add(Diagnostic::at(severity, trouble.message, name, text, trouble.place));
@@ -43,13 +46,13 @@ impl Source {
     }
 
     /// A file without variables.
-    pub(super) fn verbatim(name: &str, text: &str) -> Self {
+    pub(crate) fn verbatim(name: &str, text: &str) -> Self {
         let filled = Substituted::verbatim(text);
         Self { name: name.to_owned(), original: text.to_owned(), filled }
     }
 
     /// Reads it as YAML, with limits that no honest file meets and no bomb passes.
-    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
         let options = serde_saphyr::options! {
             with_snippet: false,
             budget: serde_saphyr::budget! {
@@ -74,7 +77,7 @@ impl Source {
     }
 
     /// Something at `location`.
-    pub(super) fn diagnostic(
+    pub(crate) fn diagnostic(
         &self,
         severity: Severity,
         message: impl std::fmt::Display,

@@ -7,17 +7,27 @@
 //! | `${VAR-text}`, `${VAR=text}` | the value, or `text` when it is not set |
 //! | `$${` | `${`, left alone |
 //!
-//! `text` may hold further variables. A `$` without a brace is left alone, since commands use it.
+//! `text` may hold further variables. In stack files a `$` without a brace is left alone, since commands use
+//! it; in compose files `$VAR` is `${VAR}`, and `$$` is how one `$` is written.
 
 use super::LARGEST;
 
 /// How deep defaults may nest.
 const DEEPEST: usize = 16;
 
+/// Whose rules hold.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Those of `stack.yml`.
+    Stack,
+    /// Those of compose files.
+    Compose,
+}
+
 /// A text with its variables filled in.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Substituted {
-    pub(super) text: String,
+pub(crate) struct Substituted {
+    pub(crate) text: String,
     pieces: Vec<Piece>,
 }
 
@@ -32,31 +42,32 @@ struct Piece {
 
 /// Something wrong or odd at `start..end` of the original.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) fatal: bool,
-    pub(super) message: String,
-    pub(super) place: (usize, usize),
+pub(crate) struct Trouble {
+    pub(crate) fatal: bool,
+    pub(crate) message: String,
+    pub(crate) place: (usize, usize),
 }
 
 impl Substituted {
     /// The text as it is.
-    pub(super) fn verbatim(text: &str) -> Self {
+    pub(crate) fn verbatim(text: &str) -> Self {
         Self { text: text.to_owned(), pieces: Vec::new() }
     }
 
     /// Fills in the variables of `text`.
-    pub(super) fn new(
+    pub(crate) fn new(
         text: &str,
+        dialect: Dialect,
         variable: &dyn Fn(&str) -> Option<String>,
     ) -> (Self, Vec<Trouble>) {
-        let mut writer =
-            Writer { text, variable, out: Self::default(), troubles: Vec::new(), full: false };
+        let (out, troubles) = (Self::default(), Vec::new());
+        let mut writer = Writer { text, dialect, variable, out, troubles, full: false };
         writer.write(0, text.len(), 0);
         (writer.out, writer.troubles)
     }
 
     /// Where the byte at `at` came from.
-    pub(super) fn origin(&self, at: usize) -> usize {
+    pub(crate) fn origin(&self, at: usize) -> usize {
         let next = self.pieces.partition_point(|piece| piece.at <= at);
         match next.checked_sub(1).and_then(|last| self.pieces.get(last)) {
             None => at,
@@ -68,6 +79,7 @@ impl Substituted {
 
 struct Writer<'a> {
     text: &'a str,
+    dialect: Dialect,
     variable: &'a dyn Fn(&str) -> Option<String>,
     out: Substituted,
     troubles: Vec<Trouble>,
@@ -81,17 +93,23 @@ struct Reference<'a> {
     default: Option<(usize, usize, bool)>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// Writes `from..to` of the original.
     fn write(&mut self, from: usize, to: usize, depth: usize) {
         let mut at = from;
         while at < to && !self.full {
             let rest = &self.text[at..to];
-            let Some(found) = rest.find("${") else {
+            let sign = if self.dialect == Dialect::Compose { "$" } else { "${" };
+            let Some(found) = rest.find(sign) else {
                 self.verbatim(at, to);
                 return;
             };
             let start = at + found;
+            if !rest[found..].starts_with("${") {
+                self.verbatim(at, start);
+                at = self.bare(start, to);
+                continue;
+            }
             if self.text[at..start].ends_with('$') {
                 // `$${` keeps one `$` and the brace.
                 self.verbatim(at, start - 1);
@@ -102,6 +120,33 @@ impl Writer<'_> {
             self.verbatim(at, start);
             at = self.reference(start, to, depth);
         }
+    }
+
+    /// Writes what a `$` without a brace stands for in a compose file; returns where the text goes on.
+    fn bare(&mut self, start: usize, to: usize) -> usize {
+        let rest: &'a str = &self.text[start + 1..to];
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let length = rest.find(|c| !word(c)).unwrap_or(rest.len());
+        let end = start + 1 + length;
+        if length == 0 || rest.starts_with(|c: char| c.is_ascii_digit()) {
+            self.verbatim(start, start + 1);
+            return start + 1 + usize::from(rest.starts_with('$'));
+        }
+        match (self.variable)(&rest[..length]) {
+            Some(value) => self.value(&value, start),
+            None => self.missing(&rest[..length], (start, end)),
+        }
+        end
+    }
+
+    fn missing(&mut self, name: &str, place: (usize, usize)) {
+        if self.in_comment(place.0) {
+            return;
+        }
+        let message = format!(
+            "variable {name} is not set, so nothing is put here; set it or write ${{{name}:-default}}"
+        );
+        self.troubles.push(Trouble { fatal: false, message, place });
     }
 
     /// Writes what the reference at `start` stands for; returns where the text goes on.
@@ -123,20 +168,13 @@ impl Writer<'_> {
                 self.value(&value, start);
             }
             (_, Some((from, to, _))) => self.write(from, to, depth + 1),
-            (None, None) if !self.in_comment(start) => {
-                let name = reference.name;
-                let message = format!(
-                    "variable {name} is not set, so nothing is put here; set it or write ${{{name}:-default}}"
-                );
-                self.troubles.push(Trouble { fatal: false, message, place: (start, end + 1) });
-            }
-            (None, None) => {}
+            (None, None) => self.missing(reference.name, (start, end + 1)),
         }
         end + 1
     }
 
-    fn parse(&self, from: usize, to: usize) -> Option<Reference<'_>> {
-        let inner = &self.text[from..to];
+    fn parse(&self, from: usize, to: usize) -> Option<Reference<'a>> {
+        let inner: &'a str = &self.text[from..to];
         let length =
             inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inner.len());
         let (name, rest) = inner.split_at(length);
@@ -207,4 +245,20 @@ fn closing(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(text: &str) -> String {
+        let variable = |name: &str| (name == "A").then(|| "$$x".to_owned());
+        Substituted::new(text, Dialect::Compose, &variable).0.text
+    }
+
+    #[test]
+    fn compose_files_have_rules_of_their_own_for_a_bare_sign() {
+        assert_eq!(filled("$A ${A} $Ab ${B:-$A}"), "$$x $$x  $$x");
+        assert_eq!(filled("$$A $${A} $$$A cost 5$ $1"), "$A ${A} $$$x cost 5$ $1");
+    }
 }

@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 /// A value with its position, or nothing (`key:` alone, `null`).
-pub(super) type Given<T> = Option<Spanned<Option<T>>>;
+pub(crate) type Given<T> = Option<Spanned<Option<T>>>;
 
 /// A mapping with known keys.
-pub(super) trait Section: Default {
+pub(crate) trait Section: Default {
     /// Its keys.
     const KEYS: &'static [&'static str];
 
@@ -21,25 +21,25 @@ pub(super) trait Section: Default {
 
 /// A mapping as read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keyed<T> {
-    pub(super) known: T,
-    pub(super) unknown: Vec<Spanned<String>>,
+pub(crate) struct Keyed<T> {
+    pub(crate) known: T,
+    pub(crate) unknown: Vec<Spanned<String>>,
 }
 
 /// A mapping of texts, in the file's order; a value is as written, so that `true`, `10` and `0.70` stay so.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pairs(pub(super) Vec<(Spanned<String>, Spanned<Option<String>>)>);
+pub(crate) struct Pairs(pub(crate) Vec<(Spanned<String>, Spanned<Option<String>>)>);
 
 /// A mapping of sections by name, in the file's order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Named<T>(pub(super) Vec<(Spanned<String>, Option<Keyed<T>>)>);
+pub(crate) struct Named<T>(pub(crate) Vec<(Spanned<String>, Option<Keyed<T>>)>);
 
 /// Declares a section: its struct, and each field with the key it is read from.
 macro_rules! section {
     ($(#[$meta:meta])* struct $name:ident { $($key:literal => $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default)]
-        pub(super) struct $name { $(pub(super) $field: $type,)* }
+        pub(crate) struct $name { $(pub(crate) $field: $type,)* }
 
         impl Section for $name {
             const KEYS: &'static [&'static str] = &[$($key),*];
@@ -54,7 +54,7 @@ macro_rules! section {
         }
     };
 }
-pub(super) use section;
+pub(crate) use section;
 
 impl<'de, T: Section> Deserialize<'de> for Keyed<T> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -114,7 +114,7 @@ impl<'de, T: Section> Deserialize<'de> for Named<T> {
 
 impl Pairs {
     /// Where the value of `key` stands.
-    pub(super) fn place(&self, key: &str) -> Option<serde_saphyr::Location> {
+    pub(crate) fn place(&self, key: &str) -> Option<serde_saphyr::Location> {
         let (name, value) = self.0.iter().find(|(name, _)| name.value == key)?;
         // A value that is empty has no extent to point at.
         let place = if value.value.is_some() { value.referenced } else { name.referenced };
@@ -122,7 +122,18 @@ impl Pairs {
     }
 
     /// Where `key` itself stands.
-    pub(super) fn key_place(&self, key: &str) -> Option<serde_saphyr::Location> {
+    pub(crate) fn key_place(&self, key: &str) -> Option<serde_saphyr::Location> {
         self.0.iter().find(|(name, _)| name.value == key).map(|(name, _)| name.referenced)
     }
+}
+
+/// The text that was given, or an empty one.
+pub(crate) fn text(given: Given<String>) -> String {
+    given.and_then(|spanned| spanned.value).unwrap_or_default()
+}
+
+/// The text that was given, and where.
+pub(crate) fn given(given: Given<String>) -> Option<(String, serde_saphyr::Location)> {
+    let spanned = given?;
+    Some((spanned.value?, spanned.referenced))
 }

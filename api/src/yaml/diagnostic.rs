@@ -41,7 +41,7 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostic {
     /// Something at `start..end` (bytes) of `text`.
-    pub(super) fn at(
+    pub(crate) fn at(
         severity: Severity,
         message: impl fmt::Display,
         file: &str,
@@ -95,12 +95,12 @@ impl Diagnostics {
         self.0.iter()
     }
 
-    pub(super) fn add(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn add(&mut self, diagnostic: Diagnostic) {
         self.0.push(diagnostic);
     }
 
     /// In the order of the file, each once.
-    pub(super) fn sorted(mut self) -> Self {
+    pub(crate) fn sorted(mut self) -> Self {
         self.0.sort_by_key(|one| (one.line, one.column));
         self.0.dedup();
         self

@@ -9,7 +9,9 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
+use std::net::Ipv4Addr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,6 +24,8 @@ use tidegate_provider_containerd::{Config, PullPolicy, Subnet};
 
 /// Longest that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many bridges and ranges of addresses there are for tests.
+const NUMBERS: u32 = 32_768;
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 const PROGRAMS: [&str; 5] = ["containerd", "runc", "containerd-shim-runc-v2", "busybox", "ip"];
 
@@ -30,6 +34,8 @@ pub struct Daemon {
     folder: TempDir,
     child: Option<Child>,
     number: u32,
+    /// Held so that nobody else on this machine has the same number.
+    _claim: UnixListener,
 }
 
 impl Daemon {
@@ -65,11 +71,9 @@ impl Daemon {
             skip(&why);
             return None;
         }
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        // Tests are processes of their own, or threads of one.
-        let number = (std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed)) % 32_768;
+        let (number, claim) = claim();
         let folder = tempfile::Builder::new().prefix("tg").rand_bytes(5).tempdir_in("/tmp");
-        let daemon = Self { folder: folder.expect("a folder"), child: None, number };
+        let daemon = Self { folder: folder.expect("a folder"), child: None, number, _claim: claim };
         fs::write(daemon.path("config.toml"), daemon.toml()).expect("a file");
         Some(daemon)
     }
@@ -162,9 +166,7 @@ impl Daemon {
     }
 
     fn subnet(&self) -> Subnet {
-        // 10.128.0.0/9 in pieces of 256 addresses.
-        let (high, low) = (128 + self.number / 256, self.number % 256);
-        format!("10.{high}.{low}.0/24").parse().expect("a good range")
+        format!("{}/24", range(self.number)).parse().expect("a good range")
     }
 
     fn toml(&self) -> String {
@@ -296,6 +298,41 @@ impl Daemon {
         let bridge = self.bridge();
         let _ = Command::new("ip").args(["link", "delete", &bridge]).stderr(Stdio::null()).status();
     }
+}
+
+/// A number that no other test on this machine has, of this run or of another one: bridge and addresses follow
+/// from it. It is taken by a socket without a file, which is free again when its process has ended.
+fn claim() -> (u32, UnixListener) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed);
+    let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let taken = (0..NUMBERS).find_map(|step| {
+        let number = first.wrapping_add(step) % NUMBERS;
+        if is_routed(&routes, range(number)) {
+            return None;
+        }
+        let address = SocketAddr::from_abstract_name(format!("tidegate-test-{number}")).ok()?;
+        Some((number, UnixListener::bind_addr(&address).ok()?))
+    });
+    taken.expect("fewer tests than numbers")
+}
+
+/// The addresses of a number: 10.128.0.0/9 in pieces of 256 addresses.
+fn range(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a80_0000 + number * 256)
+}
+
+/// Whether the machine has a way to some of these addresses already. Source: `proc_net(5)`, "route".
+fn is_routed(routes: &str, range: Ipv4Addr) -> bool {
+    let number = |text: &&str| u32::from_str_radix(text, 16).ok().map(u32::swap_bytes);
+    routes.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (to, mask) = (fields.get(1).and_then(number), fields.get(7).and_then(number));
+        to.zip(mask).is_some_and(|(to, mask)| {
+            let common = mask & 0xffff_ff00;
+            mask != 0 && to & common == u32::from(range) & common
+        })
+    })
 }
 
 /// What is missing for a containerd of our own, with the command that mends it.

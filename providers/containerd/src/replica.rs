@@ -7,6 +7,7 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,6 +91,9 @@ pub(crate) struct Running {
     pub(crate) ready: bool,
 }
 
+/// What goes on beside a program that runs.
+type Beside<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// A replica that runs, for who freezes, thaws and measures it.
 #[derive(Debug)]
 pub struct Replica {
@@ -123,7 +127,8 @@ impl Replica {
     }
 }
 
-/// One life of a replica.
+/// One life of a replica. What talks to containerd is boxed where it is awaited: it is large, and a replica that
+/// serves or rests for days is not to carry the room for its start and its end.
 pub(crate) struct Stage<'a> {
     pub(crate) ground: &'a Arc<Ground>,
     pub(crate) life: &'a Life<ContainerdRuntime>,
@@ -136,7 +141,7 @@ impl Stage<'_> {
     pub(crate) async fn live(&self, seat: &mut Seat) -> End {
         match self.start(seat).await {
             Ok(running) => self.watch(running).await,
-            Err(end) => self.end(end).await,
+            Err(end) => Box::pin(self.end(end)).await,
         }
     }
 
@@ -152,7 +157,7 @@ impl Stage<'_> {
         let mut created = match seat.found.take() {
             Some(Task::Running(running)) => return Ok(running),
             Some(Task::Created(created)) => created,
-            None => self.create(seat).await.map_err(failed)?.ok_or(End::Told)?,
+            None => Box::pin(self.create(seat)).await.map_err(failed)?.ok_or(End::Told)?,
         };
         self.life.started(created.live.clone());
         tokio::select! {
@@ -165,7 +170,7 @@ impl Stage<'_> {
             }
             () = self.life.wanted() => {}
         }
-        self.begin(created).await.map_err(failed)
+        Box::pin(self.begin(created)).await.map_err(failed)
     }
 
     /// Up to a task whose program has not started; none when told to end before.
@@ -341,12 +346,15 @@ impl Stage<'_> {
         self.life.started(live);
         let end = if ready {
             self.life.ready(Some(Address::Tcp(address)), "");
-            self.until_end(&mut ending, pending()).await
+            self.until_end(&mut ending, None).await
         } else {
-            self.until_ready(&mut ending, address).await
+            match Box::pin(self.until_ready(&mut ending, address)).await {
+                Some(end) => end,
+                None => self.until_end(&mut ending, Some(Box::pin(self.note_ready()))).await,
+            }
         };
         self.lost(&end);
-        self.end(end).await
+        Box::pin(self.end(end)).await
     }
 
     /// Tells of a crash at once, before anything is cleaned up.
@@ -356,31 +364,31 @@ impl Stage<'_> {
         }
     }
 
-    async fn until_ready(&self, ending: &mut Ending, address: SocketAddr) -> End {
+    /// None when it is ready.
+    async fn until_ready(&self, ending: &mut Ending, address: SocketAddr) -> Option<End> {
         let path = &self.life.revision().spec.ready_path;
         tokio::select! {
             biased;
-            () = self.life.told_to_end() => return self.stop(ending).await,
-            exit = ending.exit() => return End::Crash(self.words(ending, &exit)),
+            () = self.life.told_to_end() => return Some(self.stop(ending).await),
+            exit = ending.exit() => return Some(End::Crash(self.words(ending, &exit))),
             () = probe::ready(address, path) => {}
-            cause = self.life.too_late() => return End::Crash(cause),
+            cause = self.life.too_late() => return Some(End::Crash(cause)),
         }
         self.life.ready(Some(Address::Tcp(address)), "");
-        let note = async {
-            let ready = labels([(READY, "1".to_owned())]);
-            if let Err(failure) =
-                containers::change(&self.scope, &self.container, ready, [].into()).await
-            {
-                debug!(container = %self.container, "a later opening will ask again whether it is ready: {failure}");
-            }
-            pending().await
-        };
-        self.until_end(ending, note).await
+        None
     }
 
-    /// `beside` goes on meanwhile and never ends.
-    async fn until_end(&self, ending: &mut Ending, beside: impl Future<Output = ()>) -> End {
-        tokio::pin!(beside);
+    /// So that the next opening need not ask whether it is ready.
+    async fn note_ready(&self) {
+        let ready = labels([(READY, "1".to_owned())]);
+        let noted = containers::change(&self.scope, &self.container, ready, [].into()).await;
+        if let Err(failure) = noted {
+            debug!(container = %self.container, "a later opening will ask again whether it is ready: {failure}");
+        }
+    }
+
+    /// `beside` goes on meanwhile.
+    async fn until_end(&self, ending: &mut Ending, mut beside: Option<Beside<'_>>) -> End {
         let mut told = 0;
         loop {
             let kills = ending.memory_kills();
@@ -393,10 +401,10 @@ impl Stage<'_> {
             let listener = ending.clone_listener();
             tokio::select! {
                 biased;
-                () = self.life.told_to_end() => return self.stop(ending).await,
+                () = self.life.told_to_end() => return Box::pin(self.stop(ending)).await,
                 exit = ending.exit() => return End::Crash(self.words(ending, &exit)),
                 () = listener.more_kills(told) => {}
-                () = &mut beside => {}
+                () = done(&mut beside) => beside = None,
             }
         }
     }
@@ -456,6 +464,14 @@ impl Stage<'_> {
 
     async fn persist<F: Future<Output = Result<(), Failure>>>(&self, step: impl FnMut() -> F) {
         persist(self.ground, &self.container, step).await;
+    }
+}
+
+/// Waits for it, if there is any.
+async fn done(beside: &mut Option<Beside<'_>>) {
+    match beside {
+        Some(beside) => beside.await,
+        None => pending().await,
     }
 }
 

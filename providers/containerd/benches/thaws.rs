@@ -1,0 +1,86 @@
+//! How often a second the backend can freeze and thaw: its own code on a control group of a process that never rests.
+//!
+//! `cargo bench -p tidegate-provider-containerd --bench thaws`, as root; without root or control groups it says so.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![allow(dead_code, unused_imports, reason = "the backend, and its tests, use the rest of it")]
+
+#[path = "../src/cgroup.rs"]
+mod cgroup;
+#[path = "../src/clock.rs"]
+mod clock;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cgroup::{Cgroup, Hierarchy};
+
+const ROUNDS: usize = 5;
+const SPAN: Duration = Duration::from_secs(2);
+
+/// A process that never rests, in a group of its own; both are gone with this.
+struct Runner {
+    child: Child,
+    cgroup: Cgroup,
+    folder: PathBuf,
+}
+
+fn main() {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let Some(hierarchy) = Hierarchy::find(&mounts) else {
+        return eprintln!("skipped: no control groups are mounted");
+    };
+    let runner = match Runner::start(&hierarchy) {
+        Ok(runner) => runner,
+        Err(failure) => return eprintln!("skipped, needs root: {failure}"),
+    };
+    let mut rounds: Vec<(f64, Duration)> = (0..ROUNDS).map(|_| round(&runner.cgroup)).collect();
+    rounds.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let (pairs, thaw) = rounds[ROUNDS / 2];
+    println!(
+        "freeze and thaw, one after the other: {pairs:.0} a second; a thaw alone takes {thaw:.1?}, {:.0} a second; \
+         median of {ROUNDS} rounds of {SPAN:?}",
+        1.0 / thaw.as_secs_f64()
+    );
+}
+
+/// Pairs a second, and the mean time of a thaw.
+fn round(cgroup: &Cgroup) -> (f64, Duration) {
+    let (begun, mut pairs, mut thawing) = (Instant::now(), 0_u32, Duration::ZERO);
+    while begun.elapsed() < SPAN {
+        cgroup.freeze().expect("a group of our own");
+        let thaw = Instant::now();
+        cgroup.thaw().expect("a group of our own");
+        thawing += thaw.elapsed();
+        pairs += 1;
+    }
+    (f64::from(pairs) / begun.elapsed().as_secs_f64(), thawing / pairs)
+}
+
+impl Runner {
+    fn start(hierarchy: &Hierarchy) -> std::io::Result<Self> {
+        let name = format!("tidegate-thaws-{}", std::process::id());
+        let root = match hierarchy {
+            Hierarchy::One { freezer, .. } => freezer,
+            Hierarchy::Two(root) => root,
+        };
+        let folder = root.join(&name);
+        fs::create_dir(&folder)?;
+        let child = Command::new("yes").stdout(Stdio::null()).spawn()?;
+        let cgroup = Cgroup::new(hierarchy, &name);
+        let runner = Self { child, cgroup, folder };
+        fs::write(runner.folder.join("cgroup.procs"), runner.child.id().to_string())?;
+        Ok(runner)
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.cgroup.thaw();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir(&self.folder);
+    }
+}

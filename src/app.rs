@@ -11,7 +11,7 @@ use thiserror::Error;
 use tidegate_autoscaler::{Autoscaler, Config as AutoscalerConfig};
 use tidegate_gateway::auth::Credentials;
 use tidegate_gateway::{Clock, Door, Gateway, LabelCheck, Nudges, Table};
-use tidegate_provider::Provider;
+use tidegate_provider::{Capabilities, Provider};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,9 @@ use tracing::{error, info, warn};
 use crate::asking::Asking;
 use crate::boot::BootTime;
 use crate::config::Config;
+use crate::kernel::Proc;
 use crate::loops::measure::Measuring;
+use crate::loops::pressure::Watching;
 use crate::loops::{scale, watch};
 use crate::memory::Memories;
 use crate::metrics::{CrashCounts, Metrics};
@@ -48,6 +50,7 @@ pub struct App {
     gateway: Arc<Gateway>,
     scale: scale::ScaleLoop,
     measuring: Measuring,
+    watching: Watching,
     nudges: Nudges,
     requests: mpsc::Receiver<scale::Request>,
     record: Option<Pages>,
@@ -123,7 +126,13 @@ impl App {
             provider: provider.clone(),
             table: table.clone(),
             rules: rules.clone(),
-            limits_frozen: config.frozen_memory.is_some(),
+            scale: ask.clone(),
+        };
+        let watching = Watching {
+            provider: provider.clone(),
+            table: table.clone(),
+            limits: config.memory,
+            proc: Proc::default(),
             scale: ask.clone(),
         };
         let scaling = Arc::new(Asking::new(ask));
@@ -135,8 +144,7 @@ impl App {
             scaling,
             registry,
         );
-        let autoscaler =
-            Autoscaler::new(autoscaler_config(&config, provider.capabilities().freeze));
+        let autoscaler = Autoscaler::new(autoscaler_config(&config, provider.capabilities()));
         let memories = Memories::load(config.state_dir.join("scaling.json"), &BootTime::now());
         let mut scale = scale::ScaleLoop::new(
             clock,
@@ -147,7 +155,7 @@ impl App {
             memories,
         );
         scale.follow(rules);
-        scale.limit_frozen(config.frozen_memory);
+        scale.limit_memory(config.memory);
         let record = None;
         let door = None;
         Self {
@@ -157,6 +165,7 @@ impl App {
             gateway,
             scale,
             measuring,
+            watching,
             nudges,
             requests,
             record,
@@ -207,8 +216,7 @@ impl App {
 
     fn begin_record(&mut self) -> Result<(), AppError> {
         let Some(path) = &self.config.record else { return Ok(()) };
-        let can_freeze = self.provider.capabilities().freeze;
-        let settings = autoscaler_config(&self.config, can_freeze);
+        let settings = autoscaler_config(&self.config, self.provider.capabilities());
         let begun = recording::begin(path, self.config.record_limit, &settings);
         let (recorder, pages) =
             begun.map_err(|source| AppError::Record { path: path.clone(), source })?;
@@ -229,6 +237,7 @@ impl Bound {
             gateway,
             scale,
             measuring,
+            watching,
             nudges,
             requests,
             record,
@@ -244,6 +253,7 @@ impl Bound {
         }
         loops.spawn("scale", scale.run(inputs, loops.stop()));
         loops.spawn_until_stopped("measure", measuring.run());
+        loops.spawn_until_stopped("memory", watching.run());
         loops.spawn_until_stopped("watch", watch::run(provider.clone(), table, seen, crashes));
         let scrapes = Tasks::new();
         let scraped = gateway.clone();
@@ -302,15 +312,17 @@ fn label_check(rules: Rules) -> LabelCheck {
     })
 }
 
-fn autoscaler_config(config: &Config, can_freeze: bool) -> AutoscalerConfig {
+fn autoscaler_config(config: &Config, can: Capabilities) -> AutoscalerConfig {
     AutoscalerConfig {
         stable_window: config.stable_window,
         fast_window: config.fast_window,
         idle_after: config.idle_after,
         warm: config.warm,
+        created: config.created,
         idle_budget: config.idle_budget,
         dry_run_idle: config.dry_run_idle,
         start_deadline: config.start_deadline,
-        can_freeze,
+        can_freeze: can.freeze,
+        can_create: can.create,
     }
 }

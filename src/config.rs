@@ -13,9 +13,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tidegate_core::{BadVar, Decimal, Quantity, Vars};
 use tidegate_gateway::Config as GatewayConfig;
+use tidegate_idler::Limits;
 use tidegate_provider_containerd::Config as ContainerdConfig;
 
 pub use provider::Backend;
+
+use crate::kernel::Proc;
 
 /// Names that OpenFaaS users have in their environment already, and ours for them.
 const ALIASES: [(&str, &str); 2] =
@@ -44,10 +47,12 @@ pub struct Config {
     pub idle_after: Duration,
     /// Whether idle functions are only reported, not taken to zero.
     pub dry_run_idle: bool,
-    /// Time a replica stays frozen at zero before it is removed.
+    /// Time a replica stays frozen at zero.
     pub warm: Duration,
-    /// Bytes that all frozen replicas together may have.
-    pub frozen_memory: Option<u64>,
+    /// Time one is kept created after that, before it is removed.
+    pub created: Duration,
+    /// When replicas at rest give up their memory.
+    pub memory: Limits,
     /// Idle replica-hours a day that functions with a learning zero policy may cost together.
     pub idle_budget: Option<Decimal>,
     /// A file with named custom rules.
@@ -123,7 +128,8 @@ impl Config {
             idle_after: read.duration("TIDEGATE_IDLE_AFTER", secs(300)),
             dry_run_idle: read.flag("TIDEGATE_DRY_RUN_IDLE", false),
             warm: read.duration("TIDEGATE_WARM_DURATION", secs(600)),
-            frozen_memory: frozen_memory(&mut read),
+            created: read.duration("TIDEGATE_CREATED_DURATION", secs(0)),
+            memory: memory(&mut read),
             idle_budget: idle_budget(&mut read),
             rules: read.optional_text("TIDEGATE_RULES").map(PathBuf::from),
             record: read.optional_text("TIDEGATE_RECORD").map(PathBuf::from),
@@ -152,10 +158,29 @@ impl Config {
     }
 }
 
-fn frozen_memory(read: &mut tidegate_core::Reader<'_>) -> Option<u64> {
-    const NAME: &str = "TIDEGATE_FROZEN_MEMORY";
-    read.optional_text(NAME)?;
-    Some(bytes(read, NAME, 0))
+/// When replicas at rest give up their memory.
+fn memory(read: &mut tidegate_core::Reader<'_>) -> Limits {
+    const FLOOR: &str = "TIDEGATE_MEMORY_FLOOR";
+    const PRESSURE: &str = "TIDEGATE_MEMORY_PRESSURE";
+    let available = optional_bytes(read, FLOOR);
+    if available.zip(Proc::default().total()).is_some_and(|(floor, total)| floor >= total) {
+        read.refuse(FLOOR, "less than this machine has, or it would always be short");
+    }
+    let percent: u32 =
+        read.parsed(PRESSURE, 10, "a whole percentage from 0, which turns it off, to 99");
+    if percent > 99 {
+        read.refuse(PRESSURE, "a whole percentage from 0, which turns it off, to 99");
+    }
+    Limits {
+        rest: optional_bytes(read, "TIDEGATE_FROZEN_MEMORY"),
+        available,
+        stalled: (percent > 0).then_some(percent.min(99) * 100),
+    }
+}
+
+fn optional_bytes(read: &mut tidegate_core::Reader<'_>, name: &'static str) -> Option<u64> {
+    read.optional_text(name)?;
+    Some(bytes(read, name, 0))
 }
 
 fn bytes(read: &mut tidegate_core::Reader<'_>, name: &str, default: u64) -> u64 {
@@ -242,7 +267,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 47] = [
+pub const KNOWN: [&str; 50] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -269,7 +294,10 @@ pub const KNOWN: [&str; 47] = [
     "TIDEGATE_IDLE_AFTER",
     "TIDEGATE_DRY_RUN_IDLE",
     "TIDEGATE_WARM_DURATION",
+    "TIDEGATE_CREATED_DURATION",
     "TIDEGATE_FROZEN_MEMORY",
+    "TIDEGATE_MEMORY_FLOOR",
+    "TIDEGATE_MEMORY_PRESSURE",
     "TIDEGATE_IDLE_BUDGET",
     "TIDEGATE_RULES",
     "TIDEGATE_RECORD",
@@ -321,6 +349,27 @@ mod tests {
             ["TIDEGATE_PORT=\"x\"", "TIDEGATE_IDLE_AFTER=\"soon\"", "TIDEGATE_FAST_WINDOW=\"2h\""]
         {
             assert!(text.contains(name), "{name} in {text}");
+        }
+    }
+
+    #[test]
+    fn limits_of_memory_that_cannot_work_are_refused() {
+        let read = |name: &str, value: &str| Config::from_vars(&vars(&[(name, value)]));
+        let default = read("TIDEGATE_PORT", "1").expect("good").memory;
+        assert_eq!(default, Limits { rest: None, available: None, stalled: Some(1000) });
+        let off = read("TIDEGATE_MEMORY_PRESSURE", "0").expect("good").memory;
+        assert_eq!(off, Limits::default());
+        let floor = read("TIDEGATE_MEMORY_FLOOR", "64Mi").expect("good").memory.available;
+        assert_eq!(floor, Some(64 << 20));
+        for (name, value) in [
+            ("TIDEGATE_MEMORY_FLOOR", "1024Pi"),
+            ("TIDEGATE_MEMORY_FLOOR", "much"),
+            ("TIDEGATE_MEMORY_PRESSURE", "100"),
+            ("TIDEGATE_MEMORY_PRESSURE", "-1"),
+            ("TIDEGATE_FROZEN_MEMORY", "little"),
+        ] {
+            let refused = read(name, value).expect_err("cannot work").to_string();
+            assert!(refused.contains(name), "{refused}");
         }
     }
 

@@ -12,6 +12,7 @@ pub mod boot;
 pub mod causes;
 pub mod config;
 pub mod durable;
+pub mod kernel;
 pub mod loops;
 pub mod memory;
 pub mod metrics;

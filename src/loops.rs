@@ -2,5 +2,6 @@
 //! by a tick, a nudge or a deadline. A lost nudge costs one period, a doubled one nothing.
 
 pub mod measure;
+pub mod pressure;
 pub mod scale;
 pub mod watch;

@@ -40,6 +40,7 @@ pub struct Metrics {
     scalings: Family<ScaleLabels, Counter>,
     failures: Counter,
     evictions: Counter,
+    memory_short: Gauge,
     unmeasured: Family<SourceLabels, Counter>,
     looks: Counter,
     busy_seconds: Gauge<f64, AtomicU64>,
@@ -67,8 +68,13 @@ impl Metrics {
         );
         registry.register(
             "tidegate_evictions",
-            "Functions whose frozen replicas were removed for their memory",
+            "Functions at zero whose replicas gave up their memory since it was short",
             metrics.evictions.clone(),
+        );
+        registry.register(
+            "tidegate_memory_short",
+            "Whether memory is short",
+            metrics.memory_short.clone(),
         );
         registry.register(
             "tidegate_measure_failures",
@@ -116,7 +122,12 @@ impl Metrics {
         self.failures.inc();
     }
 
-    /// What is frozen of a function was removed for its memory.
+    /// Whether memory is short now.
+    pub fn memory_is_short(&self, short: bool) {
+        self.memory_short.set(i64::from(short));
+    }
+
+    /// What rests of a function gave up its memory.
     pub fn evicted(&self) {
         self.evictions.inc();
     }

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use containers::{PATIENCE, command, function, import, ready, replica_pids, start};
 use daemon::Daemon;
 use http::{Method, StatusCode};
-use serde_json::json;
-use support::{Start, have};
+use serde_json::{Value, json};
+use support::{Start, Tidegate, have};
 
 /// Replicas in which something runs or is frozen.
 fn replicas(daemon: &Daemon) -> BTreeSet<OsString> {
@@ -70,6 +70,58 @@ async fn containers_follow_the_load_freeze_at_zero_and_answer_again() {
     let answer = tidegate.call("work", "echo again").await;
     assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, b"again\n".as_ref()));
     assert!(before.iter().all(|pid| Path::new("/proc").join(pid).exists()), "started anew");
+    assert_eq!(tidegate.stop(), Some(0));
+}
+
+/// How many replicas a function has in each phase.
+async fn phases(tidegate: &Tidegate, name: &str) -> Vec<String> {
+    let described = tidegate.describe(name).await;
+    let replicas = described["replicaStatus"].as_array().cloned().unwrap_or_default();
+    replicas.iter().filter_map(|replica| replica["phase"].as_str().map(str::to_owned)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn zero_is_frozen_then_created_then_removed_and_answers_from_each() {
+    let Some(daemon) = Daemon::start() else { return };
+    import(&daemon);
+    let mut tidegate = start(&daemon);
+    let labels = json!({
+        "com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s",
+        "com.tidegate.scale.warm-duration": "2s", "com.tidegate.scale.created-duration": "4s",
+    });
+    tidegate.deploy(function("sinks", labels)).await;
+    ready(&tidegate, "sinks", 1).await;
+    let answers = async |tidegate: &Tidegate| {
+        let answer = tidegate.call("sinks", "echo here").await;
+        assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, b"here\n".as_ref()));
+    };
+    let sinks = async |tidegate: &Tidegate, to: &[&str]| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = phases(tidegate, "sinks").await;
+            if seen == to {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{seen:?} and not {to:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    for depth in [vec!["frozen"], vec!["created"], vec![]] {
+        sinks(&tidegate, &depth).await;
+        let described = tidegate.describe("sinks").await;
+        let available = described["availableReplicas"].as_u64().unwrap_or(0);
+        assert_eq!(available, 0, "{depth:?}: {described:#}");
+        answers(&tidegate).await;
+    }
+    // Killed meanwhile, tidegate comes back to what is created.
+    sinks(&tidegate, &["created"]).await;
+    tidegate.kill_9();
+    let mut tidegate = start(&daemon);
+    let seen = phases(&tidegate, "sinks").await;
+    assert!(seen == ["created"] || seen.is_empty(), "{seen:?}");
+    answers(&tidegate).await;
+    let (_, told) = tidegate.json(Method::GET, "/system/scaling/sinks", Value::Null).await;
+    assert_eq!(told["policy"]["created_seconds"], 4.0, "{told:#}");
     assert_eq!(tidegate.stop(), Some(0));
 }
 

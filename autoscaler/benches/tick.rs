@@ -92,6 +92,7 @@ fn observation(function: FunctionId) -> Observation {
         pending: Replicas::ZERO,
         draining: Replicas::ZERO,
         frozen: Replicas::ZERO,
+        created: Replicas::ZERO,
         replica_limit: None,
     }
 }

@@ -22,6 +22,7 @@ pub fn ask(look: &Look<'_>, function: &mut Function, ask: Ask) -> Decision {
             zero::wake(look, function, waiting)
         }
         Ask::Wake => decide(look, function),
+        Ask::Evict(short) => zero::evict(look, function, short),
         Ask::Operator(asked) => operator(look, function, asked),
         // At zero there is nothing to relieve; only a call ends it.
         Ask::AlertFiring | Ask::AlertResolved if at_zero => decide(look, function),

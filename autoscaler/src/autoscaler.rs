@@ -243,6 +243,7 @@ fn note(look: &Look<'_>, function: &mut Function, asked: Option<Ask>, action: &A
         pending: seen.pending,
         draining: seen.draining,
         frozen: seen.frozen,
+        created: seen.created,
         replica_limit: seen.replica_limit,
     });
 }

@@ -18,12 +18,17 @@ pub struct Config {
     pub fast_window: Duration,
     /// Idle time before zero, for functions that name none.
     pub idle_after: Duration,
-    /// Time a replica stays frozen at zero before it is removed, for functions that name none.
+    /// Time a replica stays frozen at zero, for functions that name none.
     pub warm: Duration,
+    /// Time one is kept created after that, its program not started, before it is removed; for functions that
+    /// name none. Zero leaves that out.
+    pub created: Duration,
     /// Whether idleness is only reported.
     pub dry_run_idle: bool,
     /// Whether the provider can freeze replicas.
     pub can_freeze: bool,
+    /// Whether the provider can keep replicas created, their programs not started.
+    pub can_create: bool,
     /// Idle replica-hours a day that functions with a learning policy may cost together; moves the price of
     /// idle time. Without it the price stays as it is.
     pub idle_budget: Option<Decimal>,
@@ -83,8 +88,10 @@ impl Default for Config {
             fast_window: Duration::from_secs(6),
             idle_after: Duration::from_secs(300),
             warm: Duration::from_secs(600),
+            created: Duration::ZERO,
             dry_run_idle: false,
             can_freeze: false,
+            can_create: false,
             idle_budget: None,
             start_deadline: Duration::from_secs(60),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{Moment, Replicas, format_duration};
+use tidegate_idler::Shortage;
 
 use crate::measured::{Source, Trouble};
 
@@ -39,6 +40,8 @@ pub enum Depth {
     /// Replicas are ended.
     #[default]
     Removed,
+    /// Replicas are kept created, their programs not started.
+    Created,
     /// Replicas are kept frozen.
     Frozen,
 }
@@ -54,6 +57,8 @@ pub enum Ask {
     AlertResolved,
     /// A call waits.
     Wake,
+    /// Memory is short: what rests at zero should have less.
+    Evict(Shortage),
 }
 
 /// Why the count stays.
@@ -203,6 +208,16 @@ pub enum Reason {
         /// For how long.
         since: Duration,
     },
+    /// At zero for the time warm and the time created.
+    CreatedOver {
+        /// For how long.
+        since: Duration,
+    },
+    /// Memory is short.
+    Evicted {
+        /// In which way.
+        short: Shortage,
+    },
     /// A call is expected.
     Expected {
         /// How long nobody has called.
@@ -274,6 +289,8 @@ impl Reason {
             Self::Woken { .. } => "woken",
             Self::Idle { .. } => "idle",
             Self::WarmOver { .. } => "warm_over",
+            Self::CreatedOver { .. } => "created_over",
+            Self::Evicted { .. } => "evicted",
             Self::Expected { .. } => "expected",
             Self::Scheduled { .. } => "scheduled",
             Self::BelowMin => "below_min",
@@ -296,7 +313,11 @@ impl Reason {
             Self::Operator { .. } => "operator",
             Self::AlertFiring | Self::AlertResolved => "alert",
             Self::Woken { .. } => "call",
-            Self::Idle { .. } | Self::WarmOver { .. } | Self::Expected { .. } => "idler",
+            Self::Evicted { .. } => "memory",
+            Self::Idle { .. }
+            | Self::WarmOver { .. }
+            | Self::CreatedOver { .. }
+            | Self::Expected { .. } => "idler",
             _ => "autoscaler",
         }
     }
@@ -372,6 +393,8 @@ impl fmt::Display for Reason {
             Self::Woken { waiting } => write!(f, "{waiting} calls wait for a replica"),
             Self::Idle { since } => write!(f, "idle for {}", seconds(*since)),
             Self::WarmOver { since } => write!(f, "frozen for {}", seconds(*since)),
+            Self::CreatedOver { since } => write!(f, "at zero for {}", seconds(*since)),
+            Self::Evicted { short } => short.fmt(f),
             Self::Scheduled { least } => write!(f, "the schedule asks for {least} at least"),
             Self::Expected { since, until } => {
                 let left = seconds(until.saturating_sub(*since));

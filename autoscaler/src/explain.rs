@@ -19,7 +19,7 @@ use crate::kept::Last;
 use crate::measured::{Measure, Source};
 use crate::rules::{Sight, Wanted, known_for};
 use crate::stamp::Stamp;
-use crate::zero::{idleness_told, warm};
+use crate::zero::{created, idleness_told, warm};
 
 /// Everything that led to the count. Spans in seconds.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +38,8 @@ pub struct Explanation {
     pub draining: Replicas,
     /// How many are frozen.
     pub frozen: Replicas,
+    /// How many are created, their programs not started.
+    pub created: Replicas,
     /// Least count under load.
     pub min: Replicas,
     /// Highest count.
@@ -88,8 +90,10 @@ pub struct Policy {
     pub down_window_seconds: f64,
     /// Idle time before zero; `None` when it never goes there.
     pub zero_after_seconds: Option<f64>,
-    /// Time frozen at zero before replicas are removed.
+    /// Time frozen at zero.
     pub warm_seconds: Option<f64>,
+    /// Time created after that, before replicas are removed.
+    pub created_seconds: Option<f64>,
 }
 
 /// A decision of the past.
@@ -131,6 +135,7 @@ pub(crate) fn explain(
         pending: last.pending,
         draining: last.draining,
         frozen: last.frozen,
+        created: last.created,
         min: bounds.min(),
         max: bounds.max(),
         policy: policy(config, function),
@@ -159,6 +164,7 @@ const NOTHING: Last = Last {
     pending: Replicas::ZERO,
     draining: Replicas::ZERO,
     frozen: Replicas::ZERO,
+    created: Replicas::ZERO,
     replica_limit: None,
 };
 
@@ -193,6 +199,7 @@ fn policy(config: &Settings, function: &Function) -> Policy {
         down_window_seconds: seconds(function.hold(config)),
         zero_after_seconds: zero.map(|_| seconds(least(config, function))),
         warm_seconds: zero.map(|_| seconds(warm(config, function))),
+        created_seconds: zero.map(|_| seconds(created(config, function))),
     }
 }
 
@@ -318,11 +325,17 @@ fn idle_text(
     };
     let zeroed = now.since(since) + function.idle.zero_before();
     let text = format!("at zero for {}", span_text(zeroed));
-    if last.frozen.is_zero() {
-        return text;
+    let (warm, created) = (warm(config, function), created(config, function));
+    let left = |all: Duration| span_text(all.saturating_sub(zeroed));
+    if !last.frozen.is_zero() {
+        let then = if created.is_zero() { "removed" } else { "only created" };
+        return format!("{text}, frozen, {then} in {}", left(warm));
     }
-    let left = warm(config, function).saturating_sub(zeroed);
-    format!("{text}, frozen, removed in {}", span_text(left))
+    if !last.created.is_zero() {
+        let left = left(warm.saturating_add(created));
+        return format!("{text}, created and not started, removed in {left}");
+    }
+    text
 }
 
 fn history(now: Moment, function: &Function) -> Vec<Past> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::{Moment, Replicas};
+use tidegate_idler::Shortage;
 
 use crate::decision::Reason;
 use crate::measured::Source;
@@ -139,6 +140,8 @@ fn pack(reason: &Reason, names: &mut Names) -> (u8, [u32; 2]) {
         Reason::Scheduled { least } => (15, [least.get(), 0]),
         Reason::Above { ref source, wanted } => (16, [wanted.get(), names.number(source)]),
         Reason::Below { ref source, wanted } => (17, [wanted.get(), names.number(source)]),
+        Reason::CreatedOver { since } => (18, [millis(since), 0]),
+        Reason::Evicted { short } => (19, [short as u32, 0]),
         Reason::Expected { since, until } => (13, [millis(since), millis(until)]),
     }
 }
@@ -164,8 +167,15 @@ fn unpack(kind: u8, [first, second]: [u32; 2], names: &Names) -> Reason {
         15 => Reason::Scheduled { least: count },
         16 => Reason::Above { source: names.source(second), wanted: count },
         17 => Reason::Below { source: names.source(second), wanted: count },
+        18 => Reason::CreatedOver { since: span },
+        19 => Reason::Evicted { short: shortage(first) },
         _ => Reason::AlertResolved,
     }
+}
+
+fn shortage(number: u32) -> Shortage {
+    let all = [Shortage::Budget, Shortage::Available, Shortage::Stalled];
+    all.into_iter().find(|short| *short as u32 == number).unwrap_or(Shortage::Stalled)
 }
 
 #[cfg(test)]
@@ -183,6 +193,10 @@ mod tests {
             Reason::Woken { waiting: 10_000 },
             Reason::Idle { since },
             Reason::WarmOver { since },
+            Reason::CreatedOver { since },
+            Reason::Evicted { short: Shortage::Budget },
+            Reason::Evicted { short: Shortage::Available },
+            Reason::Evicted { short: Shortage::Stalled },
             Reason::Expected { since, until: since * 2 },
             Reason::Scheduled { least: wanted },
             Reason::Above { source: Source::Memory, wanted },

@@ -49,6 +49,7 @@ pub struct Last {
     pub pending: Replicas,
     pub draining: Replicas,
     pub frozen: Replicas,
+    pub created: Replicas,
     pub replica_limit: Option<u32>,
 }
 

@@ -1,19 +1,19 @@
 //! The way to zero, what happens there, and the way back.
 //!
 //! ```text
-//! running ──idle──► frozen ──warm time over──► removed
-//!    ▲                 │                          │
-//!    └─────────────── a call waits ───────────────┘
+//! running ──idle──► frozen ──warm time over──► created ──its time over──► removed
+//!    ▲                 │  └──────── memory is short ──┴──────────────────────►│
+//!    └─────────────────┴─────────── a call waits ─────┴───────────────────────┘
 //! ```
 
 use std::time::Duration;
 
 use tidegate_core::{Load, Moment, Replicas};
-use tidegate_idler::{Idleness, age, judge, judge_by};
+use tidegate_idler::{Idleness, Shortage, age, judge, judge_by};
 
 use crate::by_target::asked_by_calls;
 use crate::config::Settings;
-use crate::decide::{Look, scale};
+use crate::decide::{Look, decide, scale};
 use crate::decision::{Action, Decision, Depth, Hold, Reason};
 use crate::function::Function;
 use crate::habits::{before_a_call, input, least, plan};
@@ -33,7 +33,7 @@ pub fn scheduled(look: &Look<'_>, function: &mut Function) -> Option<Decision> {
 
 /// At zero only a waiting call raises the count: a zero made by hand is not undone by a rule.
 pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
-    let since = function.idle.zero_since.get_or_insert(look.now);
+    function.idle.zero_since.get_or_insert(look.now);
     // Calls that are still served finish on replicas that are on their way out; they ask for none. A
     // look that came late may still tell of one that waits: waking too often is the lesser harm.
     let waiting = look.seen.load.as_ref().map_or(0, |load| load.waiting);
@@ -41,17 +41,58 @@ pub fn at_zero(look: &Look<'_>, function: &mut Function) -> Decision {
         return wake(look, function, waiting);
     }
     function.rest();
-    let zeroed = look.now.since(since) + function.idle.zero_before();
+    let zeroed = at_zero_for(look, function);
     let warm = warm(look.config, function);
-    // What is frozen answers in milliseconds: only what is removed is worth warming.
     if look.seen.frozen.is_zero() {
-        return before_a_call(look, function);
+        return not_frozen(look, function, warm.saturating_add(created(look.config, function)));
     }
     if zeroed < warm {
         let stay = Action::Stay(Hold::AtZero);
         return Decision { action: stay, look_again: Some(look.now + (warm - zeroed)) };
     }
-    look.soon(scale(Replicas::ZERO, Reason::WarmOver { since: zeroed }))
+    let depth = below_frozen(look.config, function);
+    let reason = Reason::WarmOver { since: zeroed };
+    look.soon(Action::Scale { to: Replicas::ZERO, depth, reason })
+}
+
+/// What is frozen answers in milliseconds; what is not is worth warming before a call, created or removed:
+/// most of a start is the program's own. `end` is the time at zero after which what is created goes.
+fn not_frozen(look: &Look<'_>, function: &Function, end: Duration) -> Decision {
+    let mut decision = before_a_call(look, function);
+    if look.seen.created.is_zero() || matches!(decision.action, Action::Scale { .. }) {
+        return decision;
+    }
+    let since = at_zero_for(look, function);
+    if since >= end {
+        return look.soon(scale(Replicas::ZERO, Reason::CreatedOver { since }));
+    }
+    let over = look.now + (end - since);
+    decision.look_again = decision.look_again.into_iter().chain([over]).min();
+    decision
+}
+
+/// Memory is short: what is frozen gives up its memory, and what is only created all it has.
+pub fn evict(look: &Look<'_>, function: &mut Function, short: Shortage) -> Decision {
+    let waiting = look.seen.load.as_ref().map_or(0, |load| load.waiting);
+    let resting = !look.seen.frozen.is_zero() || !look.seen.created.is_zero();
+    if !look.seen.desired.is_zero() || waiting > 0 || !resting {
+        return decide(look, function);
+    }
+    let depth = match look.seen.frozen.is_zero() {
+        true => Depth::Removed,
+        false => below_frozen(look.config, function),
+    };
+    look.soon(Action::Scale { to: Replicas::ZERO, depth, reason: Reason::Evicted { short } })
+}
+
+fn at_zero_for(look: &Look<'_>, function: &Function) -> Duration {
+    let since = function.idle.zero_since.get().unwrap_or(look.now);
+    look.now.since(since) + function.idle.zero_before()
+}
+
+/// What comes after frozen.
+fn below_frozen(config: &Settings, function: &Function) -> Depth {
+    if created(config, function).is_zero() { Depth::Removed } else { Depth::Created }
 }
 
 /// A waking function gets its minimum, or what a burst fills. Nothing delays or limits this.
@@ -69,7 +110,7 @@ pub fn wake(look: &Look<'_>, function: &mut Function, waiting: u64) -> Decision 
 /// Idle for long enough: to zero, frozen first where that can be and is wanted.
 pub fn go(look: &Look<'_>, function: &mut Function, since: Duration) -> Action {
     let warm = warm(look.config, function);
-    let depth = if warm.is_zero() { Depth::Removed } else { Depth::Frozen };
+    let depth = if warm.is_zero() { below_frozen(look.config, function) } else { Depth::Frozen };
     function.idle.zero_since = Stamp::at(look.now);
     function.raised = false;
     Action::Scale { to: Replicas::ZERO, depth, reason: Reason::Idle { since } }
@@ -109,4 +150,13 @@ pub fn warm(config: &Settings, function: &Function) -> Duration {
         return Duration::ZERO;
     }
     function.policy.zero.and_then(|zero| zero.warm).unwrap_or(config.warm)
+}
+
+/// How long replicas are kept created after that.
+pub fn created(config: &Settings, function: &Function) -> Duration {
+    if !config.can_create {
+        return Duration::ZERO;
+    }
+    let named = function.policy.zero.and_then(|zero| zero.created);
+    named.map_or(config.created, Duration::from)
 }

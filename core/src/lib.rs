@@ -22,8 +22,8 @@ pub use function::{BadName, DEFAULT_NAMESPACE, FunctionId};
 pub use moment::Moment;
 pub use observation::{Load, Observation};
 pub use policy::{
-    BadLabel, BadPercentile, LoadType, Pace, Percentile, Policy, PolicyWarning, Rate, Target,
-    ZeroPolicy, ZeroRule, labels,
+    BadLabel, BadPercentile, LoadType, Pace, Percentile, Policy, PolicyWarning, Rate, Seconds,
+    Target, ZeroPolicy, ZeroRule, labels,
 };
 pub use quantity::{BadQuantity, Quantity};
 pub use replicas::{BadBounds, Bounds, Replicas};

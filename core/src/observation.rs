@@ -21,6 +21,8 @@ pub struct Observation {
     pub draining: Replicas,
     /// Replicas stopped with their memory kept; they count as none.
     pub frozen: Replicas,
+    /// Replicas made, their programs not started; they count as none.
+    pub created: Replicas,
     /// Calls one replica takes at once (`max_inflight`), when it has such a limit.
     pub replica_limit: Option<u32>,
 }

@@ -17,7 +17,7 @@ mod zero;
 
 pub use pace::{Pace, Rate};
 pub use target::{BadPercentile, LoadType, Percentile, Target};
-pub use zero::{ZeroPolicy, ZeroRule};
+pub use zero::{Seconds, ZeroPolicy, ZeroRule};
 
 /// Names of the labels that scaling honours.
 pub mod labels {
@@ -41,8 +41,10 @@ pub mod labels {
     pub const DOWN_WINDOW: &str = "com.openfaas.scale.down.window";
     /// Step of the community rule, in percent of the maximum.
     pub const FACTOR: &str = "com.openfaas.scale.factor";
-    /// How long a replica stays frozen at zero before it is removed.
+    /// How long a replica stays frozen at zero.
     pub const WARM_DURATION: &str = "com.tidegate.scale.warm-duration";
+    /// How long one is kept created after that, its program not started, before it is removed.
+    pub const CREATED_DURATION: &str = "com.tidegate.scale.created-duration";
 
     /// What decides when idle time is over.
     pub const ZERO_POLICY: &str = "com.tidegate.scale.zero-policy";
@@ -61,7 +63,7 @@ pub mod labels {
     /// The least count of a function with load.
     pub const ACTIVATION: &str = "com.tidegate.scale.activation";
 
-    pub(super) const ALL: [&str; 19] = [
+    pub(super) const ALL: [&str; 20] = [
         MIN,
         MAX,
         TARGET,
@@ -73,6 +75,7 @@ pub mod labels {
         DOWN_WINDOW,
         FACTOR,
         WARM_DURATION,
+        CREATED_DURATION,
         ZERO_POLICY,
         PREWARM,
         SCHEDULE,
@@ -194,7 +197,9 @@ impl LabelReader<'_> {
             self.value(labels::ZERO_DURATION, "a duration above zero, such as 5m or 90s", |text| {
                 parse_duration(text).ok().filter(|span| !span.is_zero())
             });
-        let warm = self.value(labels::WARM_DURATION, ALLOWED, |text| parse_duration(text).ok());
+        let span = |text: &str| parse_duration(text).ok();
+        let warm = self.value(labels::WARM_DURATION, ALLOWED, span);
+        let created = self.value(labels::CREATED_DURATION, ALLOWED, span).map(Seconds::from);
         let rule = self
             .value(labels::ZERO_POLICY, "fixed, adaptive or hybrid", ZeroRule::from_label)
             .unwrap_or_default();
@@ -205,7 +210,7 @@ impl LabelReader<'_> {
                 "it with com.tidegate.scale.zero-policy adaptive or hybrid",
             );
         }
-        opted_in.unwrap_or(false).then_some(ZeroPolicy { after, warm, rule, prewarm })
+        opted_in.unwrap_or(false).then_some(ZeroPolicy { after, warm, created, rule, prewarm })
     }
 
     fn flag(&mut self, label: &'static str) -> Option<bool> {

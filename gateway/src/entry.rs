@@ -193,6 +193,7 @@ impl Entry {
             pending: coming.max(desired.minus(ready)),
             draining,
             frozen: status.count(Phase::Frozen),
+            created: status.count(Phase::Created),
             replica_limit: self.serving.load().limit,
         }
     }

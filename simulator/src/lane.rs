@@ -357,6 +357,7 @@ fn first_sight(function: &FunctionId, limit: Option<u32>) -> Observation {
         pending: Replicas::ZERO,
         draining: Replicas::ZERO,
         frozen: Replicas::ZERO,
+        created: Replicas::ZERO,
         replica_limit: limit,
     }
 }

@@ -5,7 +5,7 @@
 //! config,stable_window=30s,fast_window=6s,…
 //! function,AT,NAME,QUIET:ZERO:RAISED:BY_HAND[:HABITS],LABEL=VALUE;LABEL=VALUE
 //! look,AT,NAME,CAUSE,REVISION,IN_FLIGHT,WAITING,STARTED,COMPLETED,CONCURRENCY,LAST_END,
-//!      DESIRED,READY,PENDING,DRAINING,FROZEN,LIMIT,TO,DEPTH,REASON          (one line)
+//!      DESIRED,READY,PENDING,DRAINING,FROZEN[+CREATED],LIMIT,TO,DEPTH,REASON     (one line)
 //! gone,AT,NAME
 //! floor, rules, measured, failed, common and memory: see `told.rs`
 //! ```
@@ -165,11 +165,15 @@ impl Recorder {
         for count in [seen.desired, seen.ready, seen.pending, seen.draining, seen.frozen] {
             self.number(Some(u64::from(count.get())));
         }
+        if !seen.created.is_zero() {
+            self.put(format_args!("+{}", seen.created));
+        }
         self.number(seen.replica_limit.map(u64::from));
         self.number(verdict.change.map(|change| u64::from(change.to.get())));
         let depth = match verdict.change.map(|change| change.depth) {
             None => "-",
             Some(Depth::Removed) => "removed",
+            Some(Depth::Created) => "created",
             Some(Depth::Frozen) => "frozen",
         };
         for word in [depth, verdict.label] {
@@ -237,10 +241,15 @@ fn config_line(config: &Config) -> String {
         ("start_deadline", config.start_deadline),
     ];
     let spans = spans.map(|(name, span)| format!("{name}={}", format_duration(span)));
-    let Config { dry_run_idle, can_freeze, idle_budget, .. } = config;
+    let Config { dry_run_idle, can_freeze, can_create, idle_budget, .. } = config;
     let budget = idle_budget.map_or(String::new(), |hours| format!(",idle_budget={hours}"));
     let spans = spans.join(",");
-    format!("config,{spans}{budget},dry_run_idle={dry_run_idle},can_freeze={can_freeze}")
+    let mut line =
+        format!("config,{spans}{budget},dry_run_idle={dry_run_idle},can_freeze={can_freeze}");
+    if *can_create {
+        line += &format!(",can_create=true,created={}", format_duration(config.created));
+    }
+    line
 }
 
 fn cause_text(cause: Cause) -> Cow<'static, str> {
@@ -249,6 +258,7 @@ fn cause_text(cause: Cause) -> Cow<'static, str> {
         Cause::Ask(Ask::Wake) => "wake".into(),
         Cause::Ask(Ask::AlertFiring) => "firing".into(),
         Cause::Ask(Ask::AlertResolved) => "resolved".into(),
+        Cause::Ask(Ask::Evict(short)) => format!("evict:{}", short.label()).into(),
         Cause::Ask(Ask::Operator(asked)) => format!("operator:{asked}").into(),
     }
 }

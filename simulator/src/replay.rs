@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tidegate_autoscaler::{Ask, Autoscaler, Config, Depth, Memory};
 use tidegate_core::{FunctionId, Load, Moment, Observation, Policy, Replicas, parse_duration};
+use tidegate_idler::Shortage;
 
 use crate::hash::Fnv;
 use crate::record::{Cause, MAGIC, unescape};
@@ -165,6 +166,7 @@ fn text(change: Option<Change>, label: &str) -> String {
     match change {
         None => format!("stay: {label}"),
         Some(Change { to, depth: Depth::Frozen }) => format!("{to}, frozen: {label}"),
+        Some(Change { to, depth: Depth::Created }) => format!("{to}, created: {label}"),
         Some(Change { to, .. }) => format!("{to}: {label}"),
     }
 }
@@ -216,6 +218,7 @@ fn config(fields: &[Field<'_>]) -> Result<Config, BadTrace> {
             "fast_window" => span(&mut config.fast_window)?,
             "idle_after" => span(&mut config.idle_after)?,
             "warm" => span(&mut config.warm)?,
+            "created" => span(&mut config.created)?,
             "start_deadline" => span(&mut config.start_deadline)?,
             "idle_budget" => {
                 config.idle_budget =
@@ -223,6 +226,7 @@ fn config(fields: &[Field<'_>]) -> Result<Config, BadTrace> {
             }
             "dry_run_idle" => flag(&mut config.dry_run_idle)?,
             "can_freeze" => flag(&mut config.can_freeze)?,
+            "can_create" => flag(&mut config.can_create)?,
             // A later version may know more.
             _ => {}
         }
@@ -283,8 +287,10 @@ fn look(now: Moment, function: FunctionId, fields: &[Field<'_>]) -> Result<Look,
     };
     let depth = match fields[18].text {
         "frozen" => Depth::Frozen,
+        "created" => Depth::Created,
         _ => Depth::Removed,
     };
+    let (frozen, created) = at_rest(&fields[15])?;
     let to = if fields[17].text == "-" { None } else { Some(count(17)?) };
     Ok(Look {
         now,
@@ -297,12 +303,20 @@ fn look(now: Moment, function: FunctionId, fields: &[Field<'_>]) -> Result<Look,
             ready: count(12)?,
             pending: count(13)?,
             draining: count(14)?,
-            frozen: count(15)?,
+            frozen,
+            created,
             replica_limit: limit,
         },
         change: to.map(|to| Change { to, depth }),
         label: fields[19].text.to_owned(),
     })
+}
+
+/// How many are frozen, and how many created: `FROZEN` or `FROZEN+CREATED`.
+fn at_rest(field: &Field<'_>) -> Result<(Replicas, Replicas), BadTrace> {
+    let (frozen, created) = field.text.split_once('+').unwrap_or((field.text, "0"));
+    let count = |text| field.part(text).parse("a count of replicas").map(Replicas::new);
+    Ok((count(frozen)?, count(created)?))
 }
 
 fn cause(field: &Field<'_>) -> Result<Cause, BadTrace> {
@@ -312,8 +326,12 @@ fn cause(field: &Field<'_>) -> Result<Cause, BadTrace> {
         "firing" => Cause::Ask(Ask::AlertFiring),
         "resolved" => Cause::Ask(Ask::AlertResolved),
         text => {
+            let short = text.strip_prefix("evict:").and_then(Shortage::from_label);
+            if let Some(short) = short {
+                return Ok(Cause::Ask(Ask::Evict(short)));
+            }
             let count = text.strip_prefix("operator:").and_then(|count| count.parse().ok());
-            let what = "is not look, wake, firing, resolved or operator:N";
+            let what = "is not look, wake, firing, resolved, operator:N or evict:WHY";
             let count = count.ok_or_else(|| field.bad(what))?;
             Cause::Ask(Ask::Operator(Replicas::new(count)))
         }

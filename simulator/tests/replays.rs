@@ -7,9 +7,10 @@ use std::io;
 use std::time::Duration;
 
 use support::{Shared, policy, record};
-use tidegate_autoscaler::{Autoscaler, Config, CustomRule, Memory, Source};
+use tidegate_autoscaler::{Ask, Autoscaler, Config, CustomRule, Memory, Source};
 use tidegate_core::{Decimal, FunctionId, Load, Moment, Observation, Policy, Replicas};
-use tidegate_simulator::record::Recorder;
+use tidegate_idler::Shortage;
+use tidegate_simulator::record::{Cause, Recorder};
 use tidegate_simulator::trace::{Reading, read};
 use tidegate_simulator::{Random, Verdict, replay};
 
@@ -191,6 +192,7 @@ impl Live {
             pending: Replicas::ZERO,
             draining: Replicas::ZERO,
             frozen: Replicas::ZERO,
+            created: Replicas::ZERO,
             replica_limit: None,
         };
         let verdict = Verdict::from(self.autoscaler.decide(now, &seen));
@@ -213,4 +215,55 @@ fn taught(labels: &BTreeMap<String, String>) -> Memory {
     }
     let end = Moment::from_nanos(6_000_000_000_000);
     live.autoscaler.memory(end, &live.function).expect("it is known")
+}
+
+#[test]
+fn depths_and_evictions_are_decided_anew_as_they_were() {
+    let labels = [
+        ("com.openfaas.scale.zero".to_owned(), "true".to_owned()),
+        ("com.tidegate.scale.created-duration".to_owned(), "10m".to_owned()),
+    ];
+    let config = Config { can_freeze: true, can_create: true, ..Config::default() };
+    let shared = Shared::default();
+    let mut recorder = Recorder::new(Box::new(shared.clone()), &config);
+    let function = FunctionId::new("sinks", "openfaas-fn").expect("a good name");
+    let labels = labels.into_iter().collect();
+    let mut autoscaler = Autoscaler::new(config);
+    let (policy, _) = Policy::from_labels(&labels).expect("good");
+    recorder.function(Moment::ZERO, &function, &labels, None);
+    autoscaler.insert(Moment::ZERO, function.clone(), policy, None);
+    let rest = [
+        (0, 0, None),
+        (1, 0, None),
+        (1, 0, Some(Shortage::Budget)),
+        (0, 1, None),
+        (0, 1, Some(Shortage::Stalled)),
+    ];
+    for (at, (frozen, created, short)) in (1_u64..).zip(rest) {
+        let now = Moment::from_secs(at);
+        let seen = Observation {
+            function: function.clone(),
+            revision: 1,
+            load: Some(Load::default()),
+            desired: Replicas::ZERO,
+            ready: Replicas::ZERO,
+            pending: Replicas::ZERO,
+            draining: Replicas::ZERO,
+            frozen: Replicas::new(frozen),
+            created: Replicas::new(created),
+            replica_limit: None,
+        };
+        let (cause, decision) = match short.map(Ask::Evict) {
+            None => (Cause::Look, autoscaler.decide(now, &seen)),
+            Some(ask) => (Cause::Ask(ask), autoscaler.ask(now, &seen, ask)),
+        };
+        recorder.decided(now, cause, &seen, &Verdict::from(decision));
+    }
+    recorder.finish().expect("memory takes it");
+    let bytes = shared.0.lock().expect("nobody panics with it").clone();
+    let text = String::from_utf8(bytes).expect("text");
+    assert!(text.contains(",evict:budget,") && text.contains(",0+1,"), "{text}");
+    assert!(text.contains("0,created,evicted") && text.contains("0,removed,evicted"), "{text}");
+    let replayed = replay("record", text.as_bytes()).expect("it is read");
+    assert_eq!((replayed.mismatches.as_slice(), replayed.changes), ([].as_slice(), 2));
 }

@@ -38,6 +38,7 @@ struct Explanation {
     pending: u32,
     draining: u32,
     frozen: u32,
+    created: u32,
     min: u32,
     max: u32,
     rule: String,
@@ -121,9 +122,12 @@ impl Explanation {
     /// The counts, those of zero left out but the first two.
     fn replicas(&self) -> String {
         let mut text = format!("{} desired, {} ready", self.desired, self.ready);
-        for (count, word) in
-            [(self.pending, "pending"), (self.draining, "draining"), (self.frozen, "frozen")]
-        {
+        for (count, word) in [
+            (self.pending, "pending"),
+            (self.draining, "draining"),
+            (self.frozen, "frozen"),
+            (self.created, "created"),
+        ] {
             if count > 0 {
                 text += &format!(", {count} {word}");
             }

@@ -64,7 +64,7 @@ struct Settings {
     /// Idle time before zero, for functions that name none [default: 5m]
     #[arg(long, value_name = "DURATION")]
     idle_after: Option<String>,
-    /// Time a replica stays frozen at zero before it is removed [default: 10m]
+    /// Time a replica stays frozen at zero [default: 10m]
     #[arg(long, value_name = "DURATION")]
     warm_duration: Option<String>,
     /// Span over which load is averaged for scaling down [default: 30s]

@@ -11,6 +11,7 @@ use rustix::process::{Resource, geteuid, getrlimit};
 use super::{Check, State};
 use crate::cli::Context;
 use crate::client::GatewayUrl;
+use tidegate::kernel::Proc;
 
 const GROUP: &str = "this machine";
 
@@ -36,7 +37,22 @@ pub fn checks(context: &Context, url: &GatewayUrl, running: bool, checks: &mut V
     }
     checks.push(ports(context, url, running));
     checks.push(open_files());
+    checks.push(memory(&Proc::default()));
     checks.push(cgroups(Path::new("/sys/fs/cgroup"), geteuid().is_root()));
+}
+
+/// Whether it can be seen that the machine waits for memory.
+fn memory(proc: &Proc) -> Check {
+    const NAME: &str = "memory";
+    if proc.stalled().is_some() {
+        let detail =
+            "the kernel tells how much it waits for memory: frozen replicas go when that is much";
+        return Check::new(GROUP, NAME, State::Ok, detail);
+    }
+    let detail =
+        "the kernel has no /proc/pressure/memory: frozen replicas go only by limits that you set";
+    Check::new(GROUP, NAME, State::Warn, detail)
+        .mend("boot with psi=1, or: TIDEGATE_MEMORY_FLOOR=512Mi tidegate up")
 }
 
 /// The directory itself may be missing; then what it would be made in counts.

@@ -6,7 +6,7 @@
 //! Provider::usage, Entry::durations, Prometheus ──► values ──► scale loop
 //! ```
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use futures_util::stream;
 use tidegate_autoscaler::Source;
 use tidegate_core::{FunctionId, Moment};
 use tidegate_gateway::{Clock, Durations, Entry, Table};
-use tidegate_provider::{Phase, Provider, ReplicaId, ReplicaUsage};
+use tidegate_provider::{Provider, ReplicaId, ReplicaUsage};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -36,8 +36,6 @@ pub struct Measuring {
     pub(crate) provider: Arc<dyn Provider>,
     pub(crate) table: Arc<Table>,
     pub(crate) rules: Rules,
-    /// Whether anybody wants to know what frozen replicas take.
-    pub(crate) limits_frozen: bool,
     /// The receiver is the scale loop.
     pub(crate) scale: mpsc::Sender<Request>,
 }
@@ -56,7 +54,7 @@ impl Measuring {
     /// Measures for good.
     pub async fn run(self) {
         let rules = join_all(self.rules.iter().map(|rule| self.ask_rule(rule)));
-        tokio::join!(self.look_at_functions(), self.look_at_frozen(), rules);
+        tokio::join!(self.look_at_functions(), rules);
     }
 
     async fn look_at_functions(&self) {
@@ -79,40 +77,6 @@ impl Measuring {
                 known.usage(self.clock.now(), &function, &sources, &used, &mut values);
             }
             self.tell(values).await;
-        }
-    }
-
-    /// What is frozen does not change its size: each is asked about once.
-    async fn look_at_frozen(&self) {
-        let mut known: HashMap<FunctionId, u64> = HashMap::new();
-        if !self.limits_frozen {
-            return;
-        }
-        let mut ticks = every(EVERY);
-        loop {
-            ticks.tick().await;
-            let mut frozen = Vec::new();
-            self.table.for_each(|entry| {
-                if entry.desired().is_zero() && is_frozen(entry) {
-                    frozen.push(entry.id().clone());
-                }
-            });
-            let still: HashSet<&FunctionId> = frozen.iter().collect();
-            known.retain(|function, _| still.contains(function));
-            frozen.retain(|function| !known.contains_key(function));
-            let new = frozen.into_iter().map(|function| (function, vec![Source::Memory])).collect();
-            let mut asked = stream::iter(self.usages(new)).buffer_unordered(AT_ONCE);
-            while let Some((function, _, used)) = asked.next().await {
-                // One that cannot be asked is asked again.
-                if let Ok(used) = used {
-                    let bytes = used.iter().map(|replica| replica.memory_bytes).sum();
-                    known.insert(function, bytes);
-                }
-            }
-            let mut sizes: Vec<(FunctionId, u64)> =
-                known.iter().map(|(function, bytes)| (function.clone(), *bytes)).collect();
-            sizes.sort();
-            let _ = self.scale.send(Request::Frozen { sizes }).await;
         }
     }
 
@@ -242,10 +206,6 @@ impl Known {
         self.cpu.insert(function.clone(), read.collect());
         sum
     }
-}
-
-fn is_frozen(entry: &Entry) -> bool {
-    entry.status().replicas.iter().any(|replica| replica.phase == Phase::Frozen)
 }
 
 fn every(span: Duration) -> tokio::time::Interval {

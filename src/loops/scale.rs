@@ -38,18 +38,18 @@ use crate::metrics::Metrics;
 mod apply;
 mod decider;
 mod floors;
-mod frozen;
 mod known;
 mod measures;
 mod request;
+mod resting;
 
 use apply::Call;
 use decider::Decider;
 use floors::{Floors, Now};
-use frozen::Uses;
 use known::{Watched, answer_not_deployed};
 use measures::Measures;
 pub use request::{Answer, Measured, Request};
+use resting::Uses;
 
 /// How often what was learnt is written down, when it changed.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
@@ -227,7 +227,7 @@ impl ScaleLoop {
                 let _ = answer.send(explained);
             }
             Request::Wanted { answer } => drop(answer.send(self.wanted())),
-            Request::Frozen { sizes } => self.take_frozen(&sizes),
+            Request::Memory { reading, sizes } => self.take_memory(&reading, &sizes),
             Request::Measured { values } => self.take_measured(values),
         }
     }

@@ -24,6 +24,7 @@ pub struct Scenario {
     pub revision: u64,
     pub policy: Policy,
     pub frozen: Replicas,
+    pub created: Replicas,
     pub changes: Vec<(Moment, u32, &'static str)>,
     pub last: Option<Decision>,
     rate_rest: f64,
@@ -70,6 +71,7 @@ impl Scenario {
             revision: 1,
             policy,
             frozen: Replicas::ZERO,
+            created: Replicas::ZERO,
             changes: Vec::new(),
             last: None,
             rate_rest: 0.0,
@@ -86,6 +88,7 @@ impl Scenario {
             pending: self.desired.minus(self.ready),
             draining: Replicas::ZERO,
             frozen: self.frozen,
+            created: self.created,
             replica_limit: self.replica_limit,
         }
     }

@@ -128,6 +128,7 @@ impl Plant {
             pending: Replicas::new(self.desired.saturating_sub(self.ready)),
             draining: Replicas::ZERO,
             frozen: Replicas::ZERO,
+            created: Replicas::ZERO,
             replica_limit: None,
         };
         let now = Moment::from_nanos(self.tick * TICK_NANOS);

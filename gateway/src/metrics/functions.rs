@@ -7,6 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use tidegate_core::Target;
+use tidegate_provider::Phase;
 
 use super::Counters;
 use super::text::STARTED;
@@ -141,6 +142,28 @@ fn gauges(out: &mut DescriptorEncoder<'_>, entries: &[Arc<Entry>]) -> fmt::Resul
         for entry in entries {
             let labels = labels(entry);
             family.encode_family(&labels)?.encode_gauge(&read(entry))?;
+        }
+    }
+    resting(out, entries)
+}
+
+/// Only of functions that have some: most have none, and thousands may be deployed.
+fn resting(out: &mut DescriptorEncoder<'_>, entries: &[Arc<Entry>]) -> std::fmt::Result {
+    let families = [
+        ("tidegate_function_frozen", "Replicas frozen at zero", Phase::Frozen),
+        (
+            "tidegate_function_created",
+            "Replicas kept at zero, their programs not started",
+            Phase::Created,
+        ),
+    ];
+    for (name, help, phase) in families {
+        let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for entry in entries {
+            let count = u64::from(entry.status().count(phase).get());
+            if count > 0 {
+                family.encode_family(&labels(entry))?.encode_gauge(&count)?;
+            }
         }
     }
     Ok(())

@@ -66,6 +66,7 @@ fn seen(function: &FunctionId, desired: Replicas, load: Load) -> Observation {
         pending: Replicas::ZERO,
         draining: Replicas::ZERO,
         frozen: Replicas::ZERO,
+        created: Replicas::ZERO,
         replica_limit: Some(TARGET),
     }
 }

@@ -28,7 +28,7 @@ enum Kind {
     Wake,
     /// To zero, with the gate shut.
     Zero,
-    /// Drained victims are ended, or frozen ones removed; the count stays.
+    /// Drained victims are ended, or what rests at zero goes deeper; the count stays.
     Cleanup,
 }
 
@@ -102,19 +102,6 @@ impl ScaleLoop {
         planned
     }
 
-    /// Removes what is frozen of a function at zero; not while a call of the provider is under way.
-    pub(super) fn evict(&mut self, function: &FunctionId) -> bool {
-        let idle = self.functions.get(function).filter(|watched| !watched.busy);
-        let Some(entry) = idle.map(|watched| watched.entry.clone()) else { return false };
-        if !entry.desired().is_zero() {
-            return false;
-        }
-        let (replicas, victims) = (Replicas::ZERO, Vec::new());
-        let call = Call { kind: Kind::Cleanup, from: replicas };
-        self.start(&entry, call, ScaleTo { replicas, victims, depth: Depth::Removed }, None);
-        true
-    }
-
     fn fall_to_zero(
         &mut self,
         entry: &Arc<Entry>,
@@ -124,11 +111,13 @@ impl ScaleLoop {
     ) -> Option<(Call, ScaleTo)> {
         let depth = match depth {
             WantedDepth::Frozen => Depth::Frozen,
+            WantedDepth::Created => Depth::Created,
             WantedDepth::Removed => Depth::Removed,
         };
         let zero = ScaleTo { replicas: Replicas::ZERO, victims: Vec::new(), depth };
         if from.is_zero() {
-            // At zero already: only the depth changes, from frozen to removed.
+            // At zero already: only the depth changes.
+            log_depth(entry.id(), depth, reason);
             return Some((Call { kind: Kind::Cleanup, from }, zero));
         }
         if entry.begin_zero().is_some_and(|ticket| ticket.issue()) {
@@ -194,6 +183,21 @@ fn down(entry: &Arc<Entry>, from: Replicas, to: Replicas) -> (Call, ScaleTo) {
 fn with_draining(entry: &Entry, wanted: Replicas, victims: &[ReplicaId]) -> Replicas {
     let draining = entry.draining().saturating_sub(victims.len());
     wanted.plus(Replicas::new(u32::try_from(draining).unwrap_or(u32::MAX)))
+}
+
+fn log_depth(function: &FunctionId, depth: Depth, reason: &Reason) {
+    let replicas = match depth {
+        Depth::Removed => "removed",
+        Depth::Created => "created",
+        Depth::Frozen => "frozen",
+    };
+    info!(
+        function.name = function.name(),
+        function.namespace = function.namespace(),
+        replicas.at_zero = replicas,
+        reason = reason.label(),
+        "replicas of {function} at zero are {replicas} from now on: {reason}"
+    );
 }
 
 fn log(function: &FunctionId, from: Replicas, to: Replicas, reason: &Reason) {

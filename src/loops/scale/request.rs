@@ -3,6 +3,7 @@
 use tidegate_autoscaler::{Ask, Source};
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_gateway::ScaleError;
+use tidegate_idler::Reading;
 use tokio::sync::oneshot;
 
 /// What others ask of the scale loop; each waits for its answer.
@@ -30,9 +31,11 @@ pub enum Request {
         /// The asker waits here.
         answer: oneshot::Sender<Vec<(FunctionId, Vec<Source>)>>,
     },
-    /// Frozen replicas take so many bytes.
-    Frozen {
-        /// By function; all that have any.
+    /// Memory was looked at.
+    Memory {
+        /// What was read.
+        reading: Reading,
+        /// Bytes of replicas at rest, by function; all that have any, or nothing while that is of no interest.
         sizes: Vec<(FunctionId, u64)>,
     },
     /// Something was measured, or could not be.

@@ -3,8 +3,9 @@
 use prometheus_client::registry::Registry;
 use tidegate_core::{Replicas, labels};
 use tidegate_gateway::Config;
+use tidegate_idler::{Limits, Reading, Shortage};
 use tidegate_provider::fake::{ECHO, FakeProvider};
-use tidegate_provider::{Deployment, FunctionStatus, Pairs};
+use tidegate_provider::{Deployment, Depth, FunctionStatus, Pairs, Phase, ScaleTo};
 
 use tokio::sync::oneshot;
 
@@ -30,7 +31,11 @@ impl World {
             clock,
             provider.clone(),
             table,
-            Autoscaler::new(tidegate_autoscaler::Config::default()),
+            Autoscaler::new(tidegate_autoscaler::Config {
+                can_freeze: true,
+                can_create: true,
+                ..tidegate_autoscaler::Config::default()
+            }),
             Metrics::register(&mut Registry::default()),
             Memories::load(folder.path().join("scaling.json"), &BootTime::now()),
         );
@@ -69,6 +74,22 @@ impl World {
 
     async fn status(&self) -> FunctionStatus {
         self.provider.get(&self.function).await.expect("it is there")
+    }
+
+    /// The function at zero, frozen, and the table knows it.
+    async fn freeze(&self) {
+        let zero = ScaleTo { depth: Depth::Frozen, ..ScaleTo::replicas(0) };
+        self.provider.scale(&self.function, zero).await.expect("deployed");
+        let status = self.status().await;
+        self.scale.table.upsert(&status);
+        self.scale.table.get(&self.function).expect("there").set_desired(Replicas::ZERO);
+    }
+
+    /// Memory is looked at, and of 1 GiB this much is available.
+    fn reads(&mut self, mebibytes: u64) {
+        let rest = 8 << 20;
+        let reading = Reading { rest, available: Some(mebibytes << 20), stalled: None };
+        self.scale.take_memory(&reading, &[(self.function.clone(), rest)]);
     }
 
     fn ask(&mut self, count: u32) -> Answered {
@@ -156,4 +177,37 @@ async fn a_schedule_holds_as_soon_as_it_is_deployed_and_until_it_ends() {
     world.scale.see(Seen::Changed(world.function.clone()));
     let entry = world.scale.table.get(&world.function).expect("it is there");
     assert_eq!(entry.desired(), Replicas::new(1));
+}
+
+#[tokio::test]
+async fn short_of_memory_what_is_frozen_goes_and_is_told_why() {
+    let mut world = World::new().await;
+    world.scale.limit_memory(Limits { available: Some(512 << 20), ..Limits::default() });
+    world.delete().await;
+    let zero = [(labels::ZERO, "true"), (labels::CREATED_DURATION, "1h")];
+    world.deploy_with(zero.into_iter().collect()).await;
+    world.freeze().await;
+    world.reads(300);
+    assert!(world.scale.calls.is_empty(), "a spike");
+    world.reads(300);
+    assert_eq!(world.scale.uses.short(), Some(Shortage::Available));
+    world.call_returns().await;
+    let status = world.status().await;
+    assert_eq!((status.count(Phase::Created), status.replicas.len()), (Replicas::ONE, 1));
+    let told = world.scale.explain(&world.function.clone(), None).expect("it is known");
+    let last = told["decisions"].as_array().and_then(|all| all.last()).expect("one").clone();
+    assert_eq!((&last["by"], &last["reason"]), (&"memory".into(), &"evicted".into()));
+    world.reads(900);
+    assert_eq!(world.scale.uses.short(), None);
+}
+
+#[tokio::test]
+async fn what_serves_gives_up_nothing() {
+    let mut world = World::new().await;
+    world.scale.limit_memory(Limits { available: Some(512 << 20), ..Limits::default() });
+    for _ in 0..9 {
+        world.reads(1);
+    }
+    assert!(world.scale.calls.is_empty());
+    assert_eq!(world.status().await.ready(), Replicas::ONE);
 }

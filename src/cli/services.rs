@@ -143,14 +143,16 @@ async fn look_after(
         }
         context.output.next("tidegate services list");
         services.told_down().await;
+        context.output.note("all services have ended, as was asked for");
         Ok(())
     };
     let done: Result<bool, Failure> = tokio::select! {
         biased;
         _ = terminate.recv() => Ok(true),
         _ = interrupt.recv() => Ok(true),
-        done = running => done.map(|()| false),
+        // What happened is told before what came of it.
         () = printing => Ok(true),
+        done = running => done.map(|()| false),
     };
     let runs = services.list().iter().any(|one| one.state == ServiceState::Running);
     services.close().await;
@@ -263,8 +265,12 @@ async fn restart(
     config: &ContainerdConfig,
     name: String,
 ) -> Result<(), Failure> {
-    match ask(context, config, &Asked::Restart(name)).await? {
-        Some(all) => finish(context, &all),
+    match ask(context, config, &Asked::Restart(name.clone())).await? {
+        // How the others are is not what was asked.
+        Some(mut all) => {
+            all.retain(|one| one.name == name);
+            finish(context, &all)
+        }
         None => Err(Failure::failed("nobody looks after services")
             .help("start what does not run: tidegate services up -f docker-compose.yaml")),
     }
@@ -345,8 +351,12 @@ impl Told {
         let name = format!("{}{address}", status.name);
         match (before.map(|(state, _)| state), status.state) {
             (before, ServiceState::Running) if before != Some(ServiceState::Running) => {
-                let started = before == Some(ServiceState::Starting);
-                output.done(if started { "Started" } else { "Running" }, &name);
+                match before {
+                    Some(ServiceState::Starting) => output.done("Started", &name),
+                    // One that was taken over; to others it is no news.
+                    _ if self.logged => output.done("Running", &name),
+                    _ => {}
+                }
             }
             (_, ServiceState::Waiting) if !status.detail.is_empty() => {
                 output.note(&format!("{:>12} {} {}", "Waiting", status.name, status.detail));

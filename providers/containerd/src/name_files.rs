@@ -163,8 +163,10 @@ fn in_place(path: &Path, text: &str) -> io::Result<()> {
         return Ok(());
     }
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o644).open(path)?;
-    file.write_all(text.as_bytes())
+    // Not emptied first: whoever reads meanwhile finds the old names or the new ones.
+    let mut file = options.write(true).create(true).truncate(false).mode(0o644).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)
 }
 
 #[cfg(test)]

@@ -305,6 +305,12 @@ async fn what_ends_is_started_again_as_was_said() {
     stack.until("steady", |it| it.restarts == 2 && it.state == ServiceState::Running).await;
     stack.said("steady", "stdout 3\n").await;
     assert!(stack.services().restart("nobody").is_err());
+    // Once for each wish: meanwhile another one is stopped and started twice.
+    for times in [1, 2] {
+        stack.services().restart("after").expect("there is one");
+        stack.until("after", |it| it.restarts == times && it.state == ServiceState::Running).await;
+    }
+    assert_eq!(stack.running("steady").await.restarts, 2);
 
     // Who waits is told also when the other one is mended.
     all[2] = service("failing", "exit 0");

@@ -132,6 +132,8 @@ pub(super) async fn start(
     let output = collector::address(&base.collector, &log, base.config.settings.log_bytes);
     let pid = containers::create_task(&base.scope, &id, mounts?, &output).await?;
     let ending = base.board.listen(base.scope.namespace(), &id, pid);
+    // Before its program looks for names, its own among them.
+    base.names.tell(&definition.service.name, Some(network.address)).await?;
     containers::start(&base.scope, &id).await?;
     Ok(Running { ending, network })
 }

@@ -195,6 +195,11 @@ impl Keeper {
                 return After::Done;
             }
             () = told.restart() => {
+                told.grant();
+                self.report.change(|status| {
+                    status.state = ServiceState::Restarting;
+                    "as was asked for".clone_into(&mut status.detail);
+                });
                 self.stop(&mut ending).await;
                 return After::Again;
             }
@@ -238,24 +243,29 @@ impl Keeper {
         let pause = self.pauses.after(good, lasted);
         let state = if pause.is_some() { ServiceState::Restarting } else { ServiceState::Exited };
         self.note(&why, good && pause.is_none()).await;
-        self.report.change(|status| {
-            status.state = state;
-            status.code = code;
-            status.healthy = None;
-            status.detail.clone_from(&why);
-        });
-        let Some(pause) = pause else {
+        if pause.is_none() {
             let name = &self.definition.service.name;
             if let Err(failure) = self.base.names.tell(name, None).await {
                 warn!(service = name, "{failure}");
             }
-            self.report.change(|status| status.address = None);
-            return told.restart_or_end().await;
-        };
+        }
+        self.report.change(|status| {
+            status.state = state;
+            if pause.is_none() {
+                status.address = None;
+            }
+            status.code = code;
+            status.healthy = None;
+            status.detail.clone_from(&why);
+        });
+        let Some(pause) = pause else { return told.restart_or_end().await };
         tokio::select! {
             biased;
             () = told.end() => false,
-            () = told.restart() => true,
+            () = told.restart() => {
+                told.grant();
+                true
+            }
             () = sleep(pause) => true,
         }
     }
@@ -293,6 +303,11 @@ impl Told {
         self.orders.borrow().stop
     }
 
+    /// A wish for a new start is being granted, and all before it.
+    fn grant(&mut self) {
+        self.restarts = self.orders.borrow().restarts;
+    }
+
     /// Waits until it is over. A handle that was dropped leaves, too.
     async fn end(&self) {
         let mut orders = self.orders.clone();
@@ -308,11 +323,13 @@ impl Told {
     }
 
     /// Waits for either; true for a new start.
-    async fn restart_or_end(&self) -> bool {
+    async fn restart_or_end(&mut self) -> bool {
         tokio::select! {
             biased;
-            () = self.end() => false,
-            () = self.restart() => true,
+            () = self.end() => return false,
+            () = self.restart() => {}
         }
+        self.grant();
+        true
     }
 }

@@ -11,6 +11,7 @@
 mod connection;
 mod decode;
 mod exchange;
+mod inside;
 mod io;
 mod pool;
 mod request;

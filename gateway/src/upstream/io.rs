@@ -8,6 +8,8 @@ use tidegate_provider::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::inside;
+
 /// A socket to a replica.
 #[derive(Debug)]
 pub(crate) enum Io {
@@ -23,6 +25,11 @@ impl Io {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Self::Tcp(stream))
+            }
+            Address::Inside { network, address } => {
+                let stream = inside::connect(network, *address).await?;
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))
             }

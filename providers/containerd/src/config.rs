@@ -37,6 +37,8 @@ pub struct Config {
     pub isolate: bool,
     /// How many networks are made ahead of need.
     pub spare_networks: usize,
+    /// How many networks of replicas that ended are kept for the next ones; each holds an address.
+    pub kept_networks: usize,
     /// The program that writes logs, called with `log-collector` and one word; `None` means this executable.
     pub collector: Option<PathBuf>,
     /// Servers that know the names of others; none means those that the machine asks.
@@ -69,6 +71,7 @@ impl Config {
             masquerade: true,
             isolate: true,
             spare_networks: 2,
+            kept_networks: 32,
             collector: None,
             name_servers: Vec::new(),
             hosts: Vec::new(),

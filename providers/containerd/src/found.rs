@@ -6,7 +6,7 @@ use std::sync::Arc;
 use containerd_client::services::v1::Container;
 use containerd_client::types::v1::{Process, Status};
 use tidegate_core::FunctionId;
-use tidegate_provider::{Address, Phase, ReplicaId};
+use tidegate_provider::{Phase, ReplicaId};
 use tidegate_provider_machine::{Found, exit, place};
 use tracing::{info, warn};
 
@@ -102,7 +102,7 @@ async fn take(
     let generation = label(GENERATION)?.parse().ok()?;
     let network = ground.networks.find(label(NETWORK)?).await?;
     ground.names.settle(network.address, function.namespace());
-    let address = network.socket(label(PORT)?.parse().ok()?);
+    let place = ground.networks.place(&network, label(PORT)?.parse().ok()?);
     let restarts: u32 = label(RESTARTS).and_then(|text| text.parse().ok()).unwrap_or(0);
     let mut seat = Seat {
         network: Some(network),
@@ -128,7 +128,7 @@ async fn take(
             found.phase = Phase::Created;
             let live = Replica::new(ground, scope, &container.id);
             found.live = Some(live.clone());
-            seat.found = Some(Task::Created(Created { live, ending, address }));
+            seat.found = Some(Task::Created(Created { live, ending, place }));
         }
         Status::Running | Status::Paused | Status::Pausing => {
             let live = Replica::new(ground, scope, &container.id);
@@ -140,9 +140,9 @@ async fn take(
                 (false, true) => Phase::Ready,
                 (false, false) => Phase::Starting,
             };
-            found.address = Some(Address::Tcp(address));
+            found.address = Some(place.address());
             found.live = Some(live.clone());
-            seat.found = Some(Task::Running(Running { live, ending, address, ready }));
+            seat.found = Some(Task::Running(Running { live, ending, place, ready }));
         }
         _ => return None,
     }

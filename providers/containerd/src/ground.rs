@@ -21,6 +21,7 @@ use crate::error::Failure;
 use crate::events::Board;
 use crate::firewall;
 use crate::images::Images;
+use crate::lease::Standing;
 use crate::name_files::{self, Answering};
 use crate::namespaces::{Namespaces, end_leases};
 use crate::network::{Networks, Plan};
@@ -38,6 +39,7 @@ pub(crate) struct Ground {
     pub(crate) state: Arc<StateDir>,
     pub(crate) namespaces: Namespaces,
     pub(crate) images: Images,
+    pub(crate) leases: Standing,
     pub(crate) networks: Arc<Networks>,
     pub(crate) board: Arc<Board>,
     pub(crate) hierarchy: Option<Hierarchy>,
@@ -81,6 +83,7 @@ impl Ground {
         let images = Images::new(connection, config.snapshotter.clone(), config.registries.clone());
         let ground = Arc::new(Self {
             images,
+            leases: Standing::default(),
             namespaces,
             networks: local.networks,
             board,
@@ -204,6 +207,7 @@ impl Ground {
         let guard = self.end.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(guard);
         self.networks.close().await;
+        self.leases.end().await;
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -268,6 +272,7 @@ impl Local {
             firewall,
             isolate: config.isolate,
             spare: config.spare_networks,
+            keep: config.kept_networks,
             prefix: format!("tg-{name}-"),
         };
         let collector = match &config.collector {

@@ -2,6 +2,7 @@
 //! or lent from another.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use containerd_client::services::v1::{
     CreateImageRequest, DeleteImageRequest, GetImageRequest, Image as ImageRecord,
@@ -19,6 +20,7 @@ use crate::manifest::{
     self, Descriptor, Document, ImageConfig, OCI_INDEX, OCI_MANIFEST, ProcessConfig,
 };
 use crate::unpack;
+use crate::users::User;
 
 /// Marks images that tidegate brought or named, and so may remove.
 pub(crate) const BROUGHT: &str = "tidegate/image";
@@ -32,6 +34,8 @@ pub(crate) struct Image {
     pub(crate) snapshot: String,
     /// How it wants to be run.
     pub(crate) config: ProcessConfig,
+    /// Whom that means, once its own files were looked at.
+    pub(crate) user: OnceLock<User>,
 }
 
 /// One image's documents.
@@ -89,6 +93,7 @@ pub(crate) async fn open(
         name: name.to_owned(),
         snapshot: top.clone(),
         config: parts.says.config.unwrap_or_default(),
+        user: OnceLock::new(),
     })
 }
 

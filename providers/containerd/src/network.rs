@@ -1,4 +1,6 @@
-//! Networks for replicas: made, kept on disk with what it takes to remove them, some of them ahead of need.
+//! Networks for replicas: made, kept on disk with what it takes to remove them, some of them ahead of need, and
+//! used again: plugins take longer than all else of a start. Nothing of a replica stays in its network, since it has
+//! not the rights to change it and its sockets end with it.
 //!
 //! ```text
 //! run/netns/ID              the network itself
@@ -8,6 +10,7 @@
 //!
 //! All of it is on a file system that a reboot empties, as it does the networks.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
+use tidegate_provider::Address;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -41,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) isolate: bool,
     /// How many are made ahead of need.
     pub(crate) spare: usize,
+    /// How many wait for the next replicas at most, those that were used before among them.
+    pub(crate) keep: usize,
     /// Begins the names of our networks.
     pub(crate) prefix: String,
 }
@@ -75,7 +81,9 @@ enum Attaching {
 pub(crate) struct Networks {
     plan: Plan,
     chain: Chain,
-    spare: Mutex<Vec<Network>>,
+    /// Those that wait, the one that waits longest first: what is left of connections to the replica before has
+    /// ended by then.
+    spare: Mutex<VecDeque<Network>>,
     next: AtomicU64,
     /// Plugins wait for each other; more of them at once only make all slower.
     at_once: Semaphore,
@@ -106,13 +114,19 @@ impl Networks {
         self.plan.run_dir.join("netns").join(id)
     }
 
+    /// Where the replica in a network listens on `port`.
+    pub(crate) fn place(&self, network: &Network, port: u16) -> Place {
+        let socket = SocketAddr::from((network.address, port));
+        Place { socket, network: Arc::new(self.path(&network.id)) }
+    }
+
     fn record(&self, id: &str) -> PathBuf {
         self.plan.run_dir.join("networks").join(format!("{id}.json"))
     }
 
     /// A network: a spare one, or one that is named at once and attached in the background.
     pub(crate) async fn take(self: &Arc<Self>) -> Result<Taken, Failure> {
-        let spare = self.lock().pop();
+        let spare = self.lock().pop_front();
         if let Some(network) = spare {
             self.refill();
             return Ok(Taken {
@@ -128,7 +142,7 @@ impl Networks {
         self.tasks.spawn(async move {
             // Whoever wanted it went away.
             if let Err(Ok(unclaimed)) = sender.send(networks.attach(&inside).await) {
-                networks.give_back(unclaimed).await;
+                networks.release(unclaimed).await;
             }
         });
         Ok(Taken { id, state: Attaching::UnderWay(receiver), networks: self.clone() })
@@ -140,7 +154,7 @@ impl Networks {
         self.tasks.spawn(async move {
             while networks.wants_more() {
                 match networks.make().await {
-                    Ok(network) => networks.give_back(network).await,
+                    Ok(network) => networks.release(network).await,
                     Err(failure) => {
                         debug!("no network ahead of need: {failure}");
                         return;
@@ -154,12 +168,13 @@ impl Networks {
         self.lock().len() < self.plan.spare && !self.tasks.is_closed()
     }
 
-    /// Keeps a network for the next replica, when there are not enough of them.
-    async fn give_back(&self, network: Network) {
+    /// Takes back a network in which nothing runs: for the next replica, unless enough of them wait already.
+    pub(crate) async fn release(&self, network: Network) {
         let surplus = {
             let mut spare = self.lock();
-            if spare.len() < self.plan.spare && !self.tasks.is_closed() {
-                spare.push(network);
+            let room = spare.len() < self.plan.keep.max(self.plan.spare);
+            if room && !self.tasks.is_closed() {
+                spare.push_back(network);
                 return;
             }
             network
@@ -325,7 +340,7 @@ impl Networks {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Network>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Network>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -367,16 +382,24 @@ impl Drop for Taken {
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let networks = self.networks.clone();
-            let back = async move { networks.give_back(network).await };
+            let back = async move { networks.release(network).await };
             self.networks.tasks.spawn_on(back, &runtime);
         }
     }
 }
 
-impl Network {
-    /// Where its replica listens on `port`.
-    pub(crate) fn socket(&self, port: u16) -> SocketAddr {
-        SocketAddr::from((self.address, port))
+/// Where a replica listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// As the machine reaches it, over the bridge.
+    pub(crate) socket: SocketAddr,
+    network: Arc<PathBuf>,
+}
+
+impl Place {
+    /// As the gateway reaches it.
+    pub(crate) fn address(&self) -> Address {
+        Address::Inside { network: self.network.clone(), address: self.socket }
     }
 }
 

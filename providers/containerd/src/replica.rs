@@ -6,14 +6,13 @@
 //! ```
 
 use std::future::pending;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_client::types::Mount;
 use nix::sys::signal::Signal;
-use tidegate_provider::{Address, CrashReason};
+use tidegate_provider::CrashReason;
 use tidegate_provider_machine::exit::Cause;
 use tidegate_provider_machine::{End, Life, Limits, Live, Used, exit};
 use tokio::time::timeout;
@@ -26,8 +25,7 @@ use crate::error::Failure;
 use crate::events::{Board, Ending, Exit};
 use crate::ground::{Ground, labels};
 use crate::image::Image;
-use crate::lease::Lease;
-use crate::network::Network;
+use crate::network::{Network, Place};
 use crate::runtime::ContainerdRuntime;
 use crate::spec::{self, Container};
 use crate::users::{Files, User};
@@ -78,7 +76,7 @@ pub(crate) enum Task {
 pub(crate) struct Created {
     pub(crate) live: Arc<Replica>,
     pub(crate) ending: Ending,
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
 }
 
 /// A task that runs.
@@ -86,7 +84,7 @@ pub(crate) struct Created {
 pub(crate) struct Running {
     pub(crate) live: Arc<Replica>,
     pub(crate) ending: Ending,
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
     /// Whether it was ready.
     pub(crate) ready: bool,
 }
@@ -182,6 +180,13 @@ impl Stage<'_> {
         }
         let revision = self.life.revision();
         let image = self.ground.images.get(self.scope.namespace(), &revision.spec.image).await?;
+        if seat.network.is_none()
+            && let Some(scope) = seat.scope.take()
+        {
+            // Its record names a network that never came to be.
+            let snapshotter = &self.ground.config.snapshotter;
+            containers::remove(&scope, snapshotter, &self.container).await?;
+        }
         // A network is attached while the container is made.
         let (id, taken) = match &seat.network {
             Some(network) => (network.id.clone(), None),
@@ -190,11 +195,11 @@ impl Stage<'_> {
                 (taken.id().to_owned(), Some(taken))
             }
         };
-        let place = &mut seat.network;
+        let seated = &mut seat.network;
         let attach = async move {
             if let Some(taken) = taken {
                 // In the seat at once: from there it is removed, whatever becomes of the rest.
-                *place = Some(taken.attached().await?);
+                *seated = Some(taken.attached().await?);
             }
             Ok(())
         };
@@ -209,17 +214,17 @@ impl Stage<'_> {
         }
         let pid = made?;
         let network = seat.network.as_ref().expect("a network was there or is now");
-        let address = network.socket(revision.spec.port);
+        let place = self.ground.networks.place(network, revision.spec.port);
         let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
         let live = Replica::new(self.ground, &self.scope, &self.container);
-        Ok(Some(Created { live, ending, address }))
+        Ok(Some(Created { live, ending, place }))
     }
 
     /// Starts the program of a task that was made.
     async fn begin(&self, created: Created) -> Result<Running, Failure> {
-        let Created { live, ending, address } = created;
+        let Created { live, ending, place } = created;
         containers::start(&self.scope, &self.container).await?;
-        Ok(Running { live, ending, address, ready: false })
+        Ok(Running { live, ending, place, ready: false })
     }
 
     /// Makes container and task; returns the task's process.
@@ -230,12 +235,7 @@ impl Stage<'_> {
         image: &Image,
         network: &str,
     ) -> Result<u32, Failure> {
-        let lease = Lease::take(&self.scope).await?;
-        let made = self.make_under(lease.scope(), *recorded, lives, image, network).await;
-        // It ends beside what comes next.
-        drop(lease);
-        let mounts = made?;
-        *recorded = true;
+        let mounts = self.record(recorded, lives, image, network).await?;
         let output = collector::address(
             &self.ground.collector,
             self.life.log_path(),
@@ -258,33 +258,48 @@ impl Stage<'_> {
         }
     }
 
-    async fn make_under(
+    /// Makes the container's file system, and records it unless it is recorded.
+    async fn record(
         &self,
-        scope: &Scope,
-        recorded: bool,
+        recorded: &mut bool,
         lives: u32,
         image: &Image,
         network: &str,
     ) -> Result<Vec<Mount>, Failure> {
+        let scope = self.ground.leases.under(&self.scope).await?;
         let snapshotter = &self.ground.config.snapshotter;
-        if recorded {
+        if *recorded {
             // Each life starts from the image as it is.
-            containers::remove_snapshot(scope, snapshotter, &self.container).await?;
+            containers::remove_snapshot(&scope, snapshotter, &self.container).await?;
             let fresh = labels([(READY, String::new()), (RESTARTS, lives.to_string())]);
-            containers::change(scope, &self.container, fresh, [].into()).await?;
+            containers::change(&scope, &self.container, fresh, [].into()).await?;
         }
-        let prepared =
-            containers::prepare(scope, snapshotter, &self.container, &image.snapshot).await;
-        let mounts = prepared.inspect_err(|failure| {
-            if failure.is_not_found() {
-                self.ground.images.doubt(self.scope.namespace(), &image.name);
-            }
-        })?;
-        if !recorded {
+        let preparing = async {
+            let parent = &image.snapshot;
+            let prepared = containers::prepare(&scope, snapshotter, &self.container, parent).await;
+            prepared.inspect_err(|failure| {
+                if failure.is_not_found() {
+                    self.ground.images.doubt(self.scope.namespace(), &image.name);
+                    self.ground.leases.doubt(self.scope.namespace());
+                }
+            })
+        };
+        if *recorded {
+            return preparing.await;
+        }
+        let Some(user) = image.user.get() else {
+            let mounts = preparing.await?;
             let user = self.user(image, &mounts).await?;
-            containers::record(scope, self.new_container(image, &user, network)?).await?;
-        }
-        Ok(mounts)
+            let user = image.user.get_or_init(|| user);
+            containers::record(&scope, self.new_container(image, user, network)?).await?;
+            *recorded = true;
+            return Ok(mounts);
+        };
+        let new = self.new_container(image, user, network)?;
+        // Neither needs the other: the record only names the file system.
+        let (mounts, done) = tokio::join!(preparing, containers::record(&scope, new));
+        *recorded = done.is_ok();
+        done.and(mounts)
     }
 
     async fn user(&self, image: &Image, mounts: &[Mount]) -> Result<User, Failure> {
@@ -342,13 +357,13 @@ impl Stage<'_> {
 
     /// From a program that runs to its end.
     async fn watch(&self, running: Running) -> End {
-        let Running { live, mut ending, address, ready } = running;
+        let Running { live, mut ending, place, ready } = running;
         self.life.started(live);
         let end = if ready {
-            self.life.ready(Some(Address::Tcp(address)), "");
+            self.life.ready(Some(place.address()), "");
             self.until_end(&mut ending, None).await
         } else {
-            match Box::pin(self.until_ready(&mut ending, address)).await {
+            match Box::pin(self.until_ready(&mut ending, place)).await {
                 Some(end) => end,
                 None => self.until_end(&mut ending, Some(Box::pin(self.note_ready()))).await,
             }
@@ -365,16 +380,16 @@ impl Stage<'_> {
     }
 
     /// None when it is ready.
-    async fn until_ready(&self, ending: &mut Ending, address: SocketAddr) -> Option<End> {
+    async fn until_ready(&self, ending: &mut Ending, place: Place) -> Option<End> {
         let path = &self.life.revision().spec.ready_path;
         tokio::select! {
             biased;
             () = self.life.told_to_end() => return Some(self.stop(ending).await),
             exit = ending.exit() => return Some(End::Crash(self.words(ending, &exit))),
-            () = probe::ready(address, path) => {}
+            () = probe::ready(place.socket, path) => {}
             cause = self.life.too_late() => return Some(End::Crash(cause)),
         }
-        self.life.ready(Some(Address::Tcp(address)), "");
+        self.life.ready(Some(place.address()), "");
         None
     }
 
@@ -486,15 +501,16 @@ pub(crate) fn signal(written: &str) -> Option<u32> {
 }
 
 /// Does a step that nothing may be left of: again also when it is refused, with growing pauses, for some minutes.
+/// Whether it was done in the end.
 pub(crate) async fn insist<F: Future<Output = Result<(), Failure>>>(
     board: &Board,
     container: &str,
     mut step: impl FnMut() -> F,
-) {
+) -> bool {
     let mut pause = AWAY_PAUSE;
     for _ in 0..REFUSED_TRIES {
         match step().await {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(failure) if failure.is_away() => board.back().await,
             Err(failure) => debug!(container, "another try: {failure}"),
         }
@@ -502,6 +518,7 @@ pub(crate) async fn insist<F: Future<Output = Result<(), Failure>>>(
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     warn!(container, "cannot be removed; left to the next opening");
+    false
 }
 
 /// Does a step, again and again while containerd is away. What it refuses is left to the next opening.

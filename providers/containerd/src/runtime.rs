@@ -19,7 +19,7 @@ use tidegate_provider_machine::{
 };
 use tracing::{debug, warn};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Scope};
 use crate::containers::{self, NewContainer};
 use crate::deployed::{self, Spec};
 use crate::error::{BACKEND, Failure, or_absent};
@@ -131,6 +131,13 @@ impl ContainerdRuntime {
             kept.namespaces.push(namespace);
         }
         Ok(kept)
+    }
+
+    /// Removes all there is of a replica's container.
+    async fn remove(&self, scope: &Scope, id: &str) -> Result<(), Failure> {
+        self.ground.thaw(scope, id);
+        let scope = self.ground.leases.under(scope).await?;
+        containers::remove(&scope, &self.ground.config.snapshotter, id).await
     }
 
     async fn write(&self, function: &FunctionId, record: &FunctionRecord) -> Result<(), Failure> {
@@ -289,6 +296,7 @@ impl Runtime for ContainerdRuntime {
 
     async fn forget_namespace(&self, name: &str) -> Result<(), ProviderError> {
         or_absent(self.ground.namespaces.forget(name).await)?;
+        self.ground.leases.doubt(&self.ground.namespaces.full(name));
         let (name, group) = (name.to_owned(), self.ground.namespaces.full(name));
         self.files("remove the namespace's secrets", move |ground| {
             if let Some(hierarchy) = &ground.hierarchy {
@@ -326,18 +334,18 @@ impl Runtime for ContainerdRuntime {
                 }
             },
         };
+        let mut gone = true;
         for scope in &scopes {
-            let snapshotter = &self.ground.config.snapshotter;
-            let removing = || {
-                self.ground.thaw(scope, &id);
-                containers::remove(scope, snapshotter, &id)
-            };
-            insist(&self.ground.board, &id, removing).await;
+            gone &= insist(&self.ground.board, &id, || self.remove(scope, &id)).await;
             self.tidy_secrets(self.ground.namespaces.short(scope)).await;
         }
         if let Some(network) = seat.network {
             self.ground.names.leave(network.address);
-            self.ground.networks.remove(&network.id).await;
+            match gone {
+                true => self.ground.networks.release(network).await,
+                // Something may still run there.
+                false => self.ground.networks.remove(&network.id).await,
+            }
         }
     }
 

@@ -60,9 +60,13 @@ async fn random_steps_leave_nothing_behind() {
         let _ = place.provider().delete(&id).await;
     }
     let clean = || {
-        let spare = place.harness.config.spare_networks;
         let left = left(&place, &ports);
-        left.iter().all(|line| line.starts_with("network ")) && left.len() <= spare
+        let count = |kind: &str| left.iter().filter(|it| it.starts_with(kind)).count();
+        let (networks, leases) = (count("network "), count("lease "));
+        // Networks wait for the next replicas, and a lease for what they are made under.
+        networks <= place.harness.config.kept_networks
+            && leases <= 1
+            && networks + leases == left.len()
     };
     let settled = tokio::task::block_in_place(|| daemon::within(Duration::from_secs(180), clean));
     if !settled {
@@ -110,8 +114,7 @@ fn with_secret(name: &str) -> Deployment {
     deployment
 }
 
-/// All there is of replicas, by name: spare networks are the only ones that may be left. `ports` are all that
-/// were ever seen on the bridge.
+/// All there is of replicas, by name. `ports` are all that were ever seen on the bridge.
 fn left(place: &Place, ports: &BTreeSet<String>) -> Vec<String> {
     let daemon = &place.harness.daemon;
     let lines = |kind: &str, text: String| -> Vec<String> {

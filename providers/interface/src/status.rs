@@ -53,6 +53,14 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(Arc<PathBuf>),
+    /// A TCP address in another network of this machine. Connections that are made from the inside stay on that
+    /// network's loopback; the machine itself may reach the address as well, but by a longer way.
+    Inside {
+        /// The network's name in the file system, as `ip netns` and setns(2) take it.
+        network: Arc<PathBuf>,
+        /// The address there.
+        address: SocketAddr,
+    },
 }
 
 /// What a replica is doing.
@@ -130,7 +138,7 @@ impl fmt::Debug for ReplicaId {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) => address.fmt(f),
+            Self::Tcp(address) | Self::Inside { address, .. } => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

@@ -183,6 +183,7 @@ fn make(
         // Functions and other services are to reach them.
         isolate: false,
         spare: 0,
+        keep: 0,
         prefix: format!("tg-{}-", state.name()),
     };
     let networks = Networks::open(plan, tasks.clone());

@@ -22,7 +22,9 @@ pub struct Answer {
 /// When nothing listens there, or what it says is no HTTP.
 pub async fn call(address: &Address, body: &[u8]) -> io::Result<Answer> {
     match address {
-        Address::Tcp(address) => talk(TcpStream::connect(address).await?, body).await,
+        Address::Tcp(address) | Address::Inside { address, .. } => {
+            talk(TcpStream::connect(address).await?, body).await
+        }
         Address::Unix(path) => talk(UnixStream::connect(path.as_path()).await?, body).await,
     }
 }

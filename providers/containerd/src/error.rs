@@ -105,6 +105,13 @@ impl Failure {
             if SIGNS.iter().any(|sign| status.message().contains(sign)))
     }
 
+    /// Whether something is in the way that a start left which was cut off, as by a kill of containerd: it knows a
+    /// task by that name which it cannot find, or has a folder for it which it does not clear.
+    pub(crate) fn is_of_a_start_cut_off(&self) -> bool {
+        self.is_there_already()
+            || matches!(self, Self::Refused { status, .. } if status.message().contains("file exists"))
+    }
+
     /// Whether containerd could not be reached or did not answer.
     pub(crate) fn is_away(&self) -> bool {
         matches!(self, Self::Away { .. } | Self::TooSlow { .. })

@@ -107,6 +107,7 @@ async fn take(
     let mut seat = Seat {
         network: Some(network),
         scope: Some(scope.clone()),
+        container: Some(container.id.clone()),
         lives: restarts + 1,
         found: None,
     };

@@ -58,6 +58,8 @@ pub struct Seat {
     pub(crate) network: Option<Network>,
     /// Where its container is, once it is recorded.
     pub(crate) scope: Option<Scope>,
+    /// What its container is called, when not as the replica.
+    pub(crate) container: Option<String>,
     /// How often it was started.
     pub(crate) lives: u32,
     /// What runs in it already, found at the opening.
@@ -212,12 +214,27 @@ impl Stage<'_> {
         if let Some(network) = &seat.network {
             self.ground.names.settle(network.address, self.life.function().namespace());
         }
+        if made.as_ref().is_err_and(Failure::is_of_a_start_cut_off) {
+            self.rename(seat).await;
+        }
         let pid = made?;
         let network = seat.network.as_ref().expect("a network was there or is now");
         let place = self.ground.networks.place(network, revision.spec.port);
         let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
         let live = Replica::new(self.ground, &self.scope, &self.container);
         Ok(Some(Created { live, ending, place }))
+    }
+
+    /// Gives the container another name for its next life. What is in the way of this one goes with the next looks
+    /// for strays, or when containerd starts anew.
+    async fn rename(&self, seat: &mut Seat) {
+        let snapshotter = &self.ground.config.snapshotter;
+        if let Err(failure) = containers::remove(&self.scope, snapshotter, &self.container).await {
+            debug!(container = %self.container, "left behind: {failure}");
+        }
+        let name = self.ground.container(self.life.replica());
+        seat.container = Some(format!("{name}-{}", seat.lives));
+        seat.scope = None;
     }
 
     /// Starts the program of a task that was made.
@@ -247,6 +264,7 @@ impl Stage<'_> {
                 containers::create_task(&self.scope, &self.container, mounts.clone(), &output)
                     .await;
             match created {
+                Err(failure) if failure.is_of_a_start_cut_off() => return Err(failure),
                 // The process that is shared by the function's replicas was just ending with the last of them.
                 Err(failure) if tries < SHIM_TRIES && failure.is_of_a_shim() => {
                     debug!(container = %self.container, "another try: {failure}");

@@ -133,6 +133,10 @@ impl ContainerdRuntime {
         Ok(kept)
     }
 
+    fn container(&self, replica: &ReplicaId, seat: &Seat) -> String {
+        seat.container.clone().unwrap_or_else(|| self.ground.container(replica))
+    }
+
     /// Removes all there is of a replica's container.
     async fn remove(&self, scope: &Scope, id: &str) -> Result<(), Failure> {
         self.ground.thaw(scope, id);
@@ -316,13 +320,13 @@ impl Runtime for ContainerdRuntime {
             ground: &self.ground,
             life,
             scope: self.ground.scope(life.function()),
-            container: self.ground.container(life.replica()),
+            container: self.container(life.replica(), seat),
         };
         stage.live(seat).await
     }
 
     async fn clear(&self, replica: &ReplicaId, seat: Seat) {
-        let id = self.ground.container(replica);
+        let id = self.container(replica, &seat);
         // Without a scope nothing was recorded, or its record was not answered for: look in all.
         let scopes = match seat.scope {
             Some(scope) => vec![scope],

@@ -55,9 +55,17 @@ async fn end_tasks(ground: &Arc<Ground>) -> Result<(), Failure> {
 /// Ends tasks whose container is gone: one was forgotten while its task was still being made. Tasks are only
 /// reached through their containers, so that it gets one again for a moment.
 pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), Failure> {
-    // Containers last: each is there before its task, and goes after it.
-    let tasks = containers::tasks(scope).await?;
+    // A container is there before its task and goes after it: a task that is there before and after a look at the
+    // containers should have one in between.
+    let before = containers::tasks(scope).await?;
+    if before.is_empty() {
+        return Ok(());
+    }
     let containers = containers::list(scope, REPLICA).await?;
+    let after = containers::tasks(scope).await?;
+    let tasks = before
+        .into_iter()
+        .filter(|task| after.iter().any(|it| it.id == task.id && it.pid == task.pid));
     let ours = ground.container(&ReplicaId::new(""));
     for task in tasks {
         let id = if task.container_id.is_empty() { task.id } else { task.container_id };

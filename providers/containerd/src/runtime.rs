@@ -338,7 +338,8 @@ impl Runtime for ContainerdRuntime {
                 }
             },
         };
-        let mut gone = true;
+        // Nobody looked when there was nowhere to look.
+        let mut gone = !scopes.is_empty();
         for scope in &scopes {
             gone &= insist(&self.ground.board, &id, || self.remove(scope, &id)).await;
             self.tidy_secrets(self.ground.namespaces.short(scope)).await;

@@ -2,28 +2,41 @@
 //!
 //! Folders show their `index.html` or a listing; one range, `If-Modified-Since` and HEAD work. A
 //! path cannot lead out of the folder: `..` is refused before any file is looked at.
+//!
+//! A file system may make us wait, so it is asked on a thread that may: once for an answer, the
+//! first piece of the file included, because handing work to such a thread and back costs more than
+//! the work. Only what is larger than a piece takes more turns.
 
-use std::io::SeekFrom;
+mod content;
+mod range;
+
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use bytes::BytesMut;
-use futures_util::stream;
 use http::header::{
     ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue,
     IF_MODIFIED_SINCE, LAST_MODIFIED, LOCATION, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Response, StatusCode, request};
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use http::{Method, Response, StatusCode, Uri, request};
 
+use self::content::Content;
 use crate::clock::civil;
-use crate::content_type;
 use crate::environment::percent_decoded;
-use crate::reply::{Answer, Cut};
+use crate::reply::Answer;
 
-/// Bytes read from a file at once.
-const PIECE: u64 = 64 * 1024;
+pub use self::range::{Wanted, wanted};
+
+/// What a request asks of the file system.
+struct Question {
+    /// Where the path leads.
+    target: PathBuf,
+    uri: Uri,
+    /// Headers alone are wanted.
+    head: bool,
+    known: Option<HeaderValue>,
+    range: Option<HeaderValue>,
+}
 
 /// Answers a request from `root`.
 pub async fn answer(root: &Path, parts: &request::Parts) -> Response<Answer> {
@@ -34,17 +47,16 @@ pub async fn answer(root: &Path, parts: &request::Parts) -> Response<Answer> {
     if path.ends_with("/index.html") {
         return redirect("./");
     }
-    let target = root.join(relative);
-    match tokio::fs::metadata(&target).await {
-        Ok(found) if found.is_dir() && !path.ends_with('/') => {
-            let name = path.rsplit('/').next().unwrap_or_default();
-            redirect(&format!("./{name}/"))
-        }
-        Ok(found) if found.is_dir() => folder(&target, parts).await,
-        Ok(_) if path.ends_with('/') => not_found(),
-        Ok(_) => file(&target, parts).await,
-        Err(_) => not_found(),
-    }
+    let question = Question {
+        target: root.join(relative),
+        uri: parts.uri.clone(),
+        head: parts.method == Method::HEAD,
+        known: parts.headers.get(IF_MODIFIED_SINCE).cloned(),
+        range: parts.headers.get(RANGE).cloned(),
+    };
+    let answered = tokio::task::spawn_blocking(move || question.answer()).await;
+    // Only a watchdog that ends drops the question.
+    answered.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "cannot read files\n"))
 }
 
 /// The path below the folder, or none when it tries to leave.
@@ -64,14 +76,81 @@ pub fn relative_path(path: &str) -> Option<PathBuf> {
     Some(relative)
 }
 
-async fn folder(target: &Path, parts: &request::Parts) -> Response<Answer> {
-    let index = target.join("index.html");
-    if tokio::fs::metadata(&index).await.is_ok_and(|found| found.is_file()) {
-        return file(&index, parts).await;
+impl Question {
+    /// Looks at files: may block.
+    fn answer(&self) -> Response<Answer> {
+        if self.uri.path().ends_with('/') {
+            return self.folder();
+        }
+        match content::open(&self.target) {
+            Ok((_, found)) if found.is_dir() => self.to_folder(),
+            Ok((content, found)) if found.is_file() => self.file(&self.target, &content, &found),
+            // A folder that may be entered, but not be read.
+            Err(_) if self.target.is_dir() => self.to_folder(),
+            _ => not_found(),
+        }
     }
+
+    fn to_folder(&self) -> Response<Answer> {
+        let name = self.uri.path().rsplit('/').next().unwrap_or_default();
+        redirect(&format!("./{name}/"))
+    }
+
+    fn folder(&self) -> Response<Answer> {
+        let index = self.target.join("index.html");
+        match content::open(&index) {
+            Ok((content, found)) if found.is_file() => self.file(&index, &content, &found),
+            // An index that may not be read hides the folder all the same.
+            Err(_) if index.is_file() => not_found(),
+            _ => listing(&self.target).unwrap_or_else(|_| not_found()),
+        }
+    }
+
+    fn file(&self, path: &Path, content: &Content, found: &Metadata) -> Response<Answer> {
+        let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let stamp = modified.map(|since| http_date(since.as_secs()));
+        let mut response = Response::new(Answer::EMPTY);
+        put(&mut response, ACCEPT_RANGES, "bytes");
+        if let Some(stamp) = &stamp {
+            put(&mut response, LAST_MODIFIED, stamp);
+        }
+        // Comparing texts suffices: callers send back what they were given.
+        let known = self.known.as_ref().and_then(|value| value.to_str().ok());
+        if known.is_some() && known == stamp.as_deref() {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return response;
+        }
+        let length = found.len();
+        let range = self.range.as_ref().and_then(|value| value.to_str().ok());
+        let (start, count) = match range.map_or(Wanted::All, |text| wanted(text, length)) {
+            Wanted::All => (0, length),
+            Wanted::Part { start, count } => {
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+                let end = start + count - 1;
+                put(&mut response, CONTENT_RANGE, &format!("bytes {start}-{end}/{length}"));
+                (start, count)
+            }
+            Wanted::Nothing => {
+                let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n");
+                put(&mut response, CONTENT_RANGE, &format!("bytes */{length}"));
+                return response;
+            }
+        };
+        let Ok(body) = content.part(start, if self.head { 0 } else { count }) else {
+            return not_found();
+        };
+        let Ok(kind) = content.kind(path, length, start, &body) else { return not_found() };
+        put(&mut response, CONTENT_TYPE, kind);
+        put(&mut response, CONTENT_LENGTH, &count.to_string());
+        *response.body_mut() = body.into();
+        response
+    }
+}
+
+/// The names in a folder, as links.
+fn listing(folder: &Path) -> std::io::Result<Response<Answer>> {
     let mut names = Vec::new();
-    let Ok(mut entries) = tokio::fs::read_dir(target).await else { return not_found() };
-    while let Ok(Some(entry)) = entries.next_entry().await {
+    for entry in std::fs::read_dir(folder)?.map_while(Result::ok) {
         let slash = if entry.path().is_dir() { "/" } else { "" };
         names.push(format!("{}{slash}", entry.file_name().to_string_lossy()));
     }
@@ -83,123 +162,7 @@ async fn folder(target: &Path, parts: &request::Parts) -> Response<Answer> {
     html += "</pre>\n";
     let mut response = Response::new(Answer::Bytes(html.into()));
     put(&mut response, CONTENT_TYPE, "text/html; charset=utf-8");
-    response
-}
-
-async fn file(target: &Path, parts: &request::Parts) -> Response<Answer> {
-    let Ok(mut file) = File::open(target).await else { return not_found() };
-    let Ok(found) = file.metadata().await else { return not_found() };
-    let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let stamp = modified.map(|since| http_date(since.as_secs()));
-    let mut response = Response::new(Answer::EMPTY);
-    put(&mut response, ACCEPT_RANGES, "bytes");
-    if let Some(stamp) = &stamp {
-        put(&mut response, LAST_MODIFIED, stamp);
-    }
-    // Comparing texts suffices: callers send back what they were given.
-    let known = parts.headers.get(IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
-    if known.is_some() && known == stamp.as_deref() {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        return response;
-    }
-    let Ok(kind) = kind_of(target, &mut file).await else { return not_found() };
-    put(&mut response, CONTENT_TYPE, kind);
-    let length = found.len();
-    let range = parts.headers.get(RANGE).and_then(|value| value.to_str().ok());
-    let (start, count) = match range.map_or(Wanted::All, |text| wanted(text, length)) {
-        Wanted::All => (0, length),
-        Wanted::Part { start, count } => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let end = start + count - 1;
-            put(&mut response, CONTENT_RANGE, &format!("bytes {start}-{end}/{length}"));
-            (start, count)
-        }
-        Wanted::Nothing => {
-            let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n");
-            put(&mut response, CONTENT_RANGE, &format!("bytes */{length}"));
-            return response;
-        }
-    };
-    put(&mut response, CONTENT_LENGTH, &count.to_string());
-    if count > 0 {
-        if file.seek(SeekFrom::Start(start)).await.is_err() {
-            return not_found();
-        }
-        *response.body_mut() = pieces(file, count);
-    }
-    response
-}
-
-async fn kind_of(target: &Path, file: &mut File) -> std::io::Result<&'static str> {
-    if let Some(kind) = target.file_name().and_then(|name| content_type::by_name(name.to_str()?)) {
-        return Ok(kind);
-    }
-    let mut head = BytesMut::with_capacity(512);
-    while head.len() < 512 && file.read_buf(&mut head).await? > 0 {}
-    Ok(content_type::sniffed(&head))
-}
-
-fn pieces(file: File, count: u64) -> Answer {
-    Answer::Pieces(Box::pin(stream::try_unfold((file, count), |(mut file, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let most = usize::try_from(left.min(PIECE)).unwrap_or(0);
-        let mut piece = BytesMut::with_capacity(most);
-        let read = (&mut file).take(most as u64).read_buf(&mut piece).await?;
-        if read == 0 {
-            // It was cut short while it was read: the announced length cannot be kept.
-            return Err(Cut::File(std::io::ErrorKind::UnexpectedEof.into()));
-        }
-        Ok(Some((piece.freeze(), (file, left - read as u64))))
-    })))
-}
-
-/// What a `Range` header asks for.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// The whole, or more ranges than one, which need not be honoured.
-    All,
-    /// A part that is there.
-    Part {
-        /// First byte.
-        start: u64,
-        /// Bytes; at least one.
-        count: u64,
-    },
-    /// A part beyond the end.
-    Nothing,
-}
-
-/// Reads a `Range` header for a file of `length` bytes.
-pub fn wanted(text: &str, length: u64) -> Wanted {
-    let Some(range) = text.strip_prefix("bytes=") else { return Wanted::All };
-    let Some((first, last)) = range.split_once('-') else { return Wanted::All };
-    let (first, last) = (first.trim(), last.trim());
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok());
-    let (start, end) = match (first, last) {
-        ("", "") => return Wanted::All,
-        ("", count) => match number(count).flatten() {
-            Some(0) => return Wanted::Nothing,
-            Some(count) => (length.saturating_sub(count), length),
-            None => return Wanted::All,
-        },
-        (first, last) => {
-            let Some(start) = number(first).flatten() else { return Wanted::All };
-            let end = match last {
-                "" => length,
-                last => match number(last).flatten() {
-                    Some(last) if last >= start => length.min(u64::saturating_add(last, 1)),
-                    _ => return Wanted::All,
-                },
-            };
-            (start, end)
-        }
-    };
-    if start >= end {
-        return Wanted::Nothing;
-    }
-    Wanted::Part { start, count: end - start }
+    Ok(response)
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -268,6 +231,23 @@ mod tests {
         assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 
+    #[tokio::test]
+    async fn a_small_file_is_answered_in_one_turn_on_another_thread() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("index.html"), "hello").expect("a file");
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let mut answering = Box::pin(answer(folder.path(), &parts));
+        let mut polls = 0;
+        let response = std::future::poll_fn(|cx| {
+            polls += 1;
+            answering.as_mut().poll(cx)
+        })
+        .await;
+        // Started, and ended.
+        assert!(polls <= 2, "{polls} polls");
+        assert!(matches!(response.body(), Answer::Bytes(bytes) if bytes == "hello"));
+    }
+
     #[test]
     fn no_path_leads_out() {
         assert_eq!(relative_path("/a//./b%20c"), Some(PathBuf::from("a/b c")));
@@ -276,37 +256,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn ranges_are_read_as_http_has_them() {
-        let part = |start, count| Wanted::Part { start, count };
-        for (text, expected) in [
-            ("bytes=0-3", part(0, 4)),
-            ("bytes=8-", part(8, 2)),
-            ("bytes=-3", part(7, 3)),
-            ("bytes=-30", part(0, 10)),
-            ("bytes=5-100", part(5, 5)),
-            ("bytes=10-", Wanted::Nothing),
-            ("bytes=-0", Wanted::Nothing),
-            ("bytes=3-1", Wanted::All),
-            ("bytes=0-1,3-4", Wanted::All),
-            ("lines=1-2", Wanted::All),
-        ] {
-            assert_eq!(wanted(text, 10), expected, "{text}");
-        }
-    }
-
     proptest! {
         #[test]
-        fn a_part_lies_within_the_file(text in "bytes=[0-9]{0,22}-[0-9]{0,22}", length in any::<u64>()) {
-            if let Wanted::Part { start, count } = wanted(&text, length) {
-                prop_assert!(count > 0 && start.checked_add(count).is_some_and(|end| end <= length));
-            }
-        }
-
-        #[test]
-        fn no_text_panics(text in any::<String>(), length in any::<u64>()) {
-            let _ = wanted(&text, length);
-            let _ = wanted(&format!("bytes={text}"), length);
+        fn no_text_panics(text in any::<String>()) {
             if let Some(path) = relative_path(&text) {
                 prop_assert!(path.is_relative() && path.components().all(|part| part.as_os_str() != ".."));
             }

@@ -267,7 +267,7 @@ pub fn layer_file(vars: &mut Vars, path: &Path, text: &str) -> Result<(), BadCon
 }
 
 /// Every variable that [`Config::from_vars`] reads; also the keys of `tidegate.toml`.
-pub const KNOWN: [&str; 50] = [
+pub const KNOWN: [&str; 52] = [
     "TIDEGATE_BIND",
     "TIDEGATE_PORT",
     "TIDEGATE_METRICS_PORT",
@@ -276,6 +276,8 @@ pub const KNOWN: [&str; 50] = [
     "TIDEGATE_PROVIDER",
     "TIDEGATE_CONTAINERD_SOCKET",
     "TIDEGATE_CONTAINERD_PREFIX",
+    "TIDEGATE_OCI_RUNTIME",
+    "TIDEGATE_SHIMS",
     "TIDEGATE_SNAPSHOTTER",
     "TIDEGATE_RUN_DIR",
     "TIDEGATE_CNI_DIR",
@@ -367,6 +369,28 @@ mod tests {
             ("TIDEGATE_MEMORY_PRESSURE", "100"),
             ("TIDEGATE_MEMORY_PRESSURE", "-1"),
             ("TIDEGATE_FROZEN_MEMORY", "little"),
+        ] {
+            let refused = read(name, value).expect_err("cannot work").to_string();
+            assert!(refused.contains(name), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_makes_containers_and_looks_after_them_can_be_said() {
+        let read = |name: &str, value: &str| Config::from_vars(&vars(&[(name, value)]));
+        let runtime =
+            |text: &str| read("TIDEGATE_OCI_RUNTIME", text).expect("good").containerd.oci_runtime;
+        assert_eq!(runtime("crun").as_deref(), Some("crun"));
+        assert_eq!(runtime("/opt/bin/crun").as_deref(), Some("/opt/bin/crun"));
+        let shims = |text: &str| read("TIDEGATE_SHIMS", text).expect("good").containerd.shims;
+        assert_eq!(shims("3").map(std::num::NonZeroUsize::get), Some(3));
+        assert_eq!(shims("function"), None);
+        for (name, value) in [
+            ("TIDEGATE_OCI_RUNTIME", "bin/crun"),
+            ("TIDEGATE_OCI_RUNTIME", "--root=/"),
+            ("TIDEGATE_SHIMS", "0"),
+            ("TIDEGATE_SHIMS", "257"),
+            ("TIDEGATE_SHIMS", "some"),
         ] {
             let refused = read(name, value).expect_err("cannot work").to_string();
             assert!(refused.contains(name), "{refused}");

@@ -1,5 +1,6 @@
 //! Settings of what runs replicas: which backend, and what the containerd backend is told, of registries too.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -36,6 +37,8 @@ pub(super) fn containerd(read: &mut Reader<'_>) -> ContainerdConfig {
     config.socket = path(read, "TIDEGATE_CONTAINERD_SOCKET", config.socket);
     config.namespace_prefix = word(read, "TIDEGATE_CONTAINERD_PREFIX", "", 20);
     config.snapshotter = word(read, "TIDEGATE_SNAPSHOTTER", &config.snapshotter, 20);
+    config.oci_runtime = program(read, "TIDEGATE_OCI_RUNTIME");
+    config.shims = shims(read, config.shims);
     config.run_dir = path(read, "TIDEGATE_RUN_DIR", config.run_dir);
     const PLUGINS: &str = "TIDEGATE_CNI_DIR";
     if read.optional_text(PLUGINS).is_some() {
@@ -105,6 +108,32 @@ fn registries(read: &mut Reader<'_>) -> Registries {
         except: either("NO_PROXY", "no_proxy"),
     };
     registries
+}
+
+/// A program by its path, or by its name where containerd finds it.
+fn program(read: &mut Reader<'_>, name: &str) -> Option<String> {
+    let text = read.optional_text(name).filter(|text| !text.is_empty())?;
+    let is_name = !text.contains('/') && !text.starts_with('-');
+    if text.contains(['\0', ' ']) || !(is_name || text.starts_with('/')) {
+        read.refuse(name, "a program such as crun or /usr/local/bin/crun");
+    }
+    Some(text)
+}
+
+/// How many shims are shared; none when each function has its own.
+fn shims(read: &mut Reader<'_>, default: Option<NonZeroUsize>) -> Option<NonZeroUsize> {
+    const SHIMS: &str = "TIDEGATE_SHIMS";
+    /// More than a machine with containers for all addresses of a bridge has use for.
+    const MOST: usize = 256;
+    let Some(text) = read.optional_text(SHIMS) else { return default };
+    if text == "function" {
+        return None;
+    }
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
+    if number.is_none() {
+        read.refuse(SHIMS, format_args!("1 to {MOST}, or function for one each"));
+    }
+    number
 }
 
 fn list(read: &mut Reader<'_>, name: &str) -> Vec<String> {

@@ -2,12 +2,16 @@
 //! which addresses they get.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_provider_machine::Settings;
 
 use crate::{Registries, Subnet};
+
+/// A function of two replicas is to keep one when a shim dies.
+const LEAST_SHIMS: NonZeroUsize = NonZeroUsize::new(2).expect("it is no zero");
 
 /// Settings of the containerd backend.
 #[derive(Clone, Debug)]
@@ -21,6 +25,11 @@ pub struct Config {
     pub namespace_prefix: String,
     /// How containerd keeps file systems: `overlayfs`, or `native` where there is no overlayfs.
     pub snapshotter: String,
+    /// The program that containerd makes containers with, by its name or its path; `None` means containerd's own choice, runc.
+    pub oci_runtime: Option<String>,
+    /// How many of containerd's helper processes (shims) the functions of a namespace share at most; `None` means one
+    /// for each function.
+    pub shims: Option<NonZeroUsize>,
     /// Where networks, secrets and name files are; on a file system that a reboot empties.
     pub run_dir: PathBuf,
     /// Where CNI plugins are; the first folder that has one wins.
@@ -63,6 +72,10 @@ impl Config {
             socket: "/run/containerd/containerd.sock".into(),
             namespace_prefix: String::new(),
             snapshotter: "overlayfs".to_owned(),
+            oci_runtime: None,
+            shims: Some(
+                std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).max(LEAST_SHIMS),
+            ),
             run_dir: "/run/tidegate".into(),
             plugin_dirs: vec!["/usr/lib/cni".into(), "/opt/cni/bin".into()],
             bridge: "openfaas0".to_owned(),

@@ -17,15 +17,18 @@ use containerd_client::services::v1::{
 };
 use containerd_client::types::Mount;
 use containerd_client::types::v1::{Process, Status};
+use prost::Message as _;
 use prost_types::{Any, FieldMask};
 use serde_json::Value;
 
 use crate::connection::{Scope, call, within};
 use crate::error::{Failure, or_absent};
+use crate::shims::Member;
 
 /// What runs containers, in containerd's words.
 const RUNTIME: &str = "io.containerd.runc.v2";
 const SPEC: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
+const OPTIONS: &str = "containerd.runc.v1.Options";
 const PROCESS: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
 /// Longest that the end of a killed task may take.
 const LONGEST_END: Duration = Duration::from_secs(30);
@@ -38,11 +41,20 @@ pub(crate) const SIGKILL: u32 = 9;
 /// A signal that asks to end.
 pub(crate) const SIGTERM: u32 = 15;
 
+/// What containerd's shim for runc is told. Source: `containerd/runtime/v2/runc/options/oci.proto`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Options {
+    #[prost(string, tag = "6")]
+    binary_name: String,
+}
+
 /// A container to be recorded.
 #[derive(Debug)]
 pub(crate) struct NewContainer {
     pub(crate) id: String,
     pub(crate) image: String,
+    /// The program that makes it, when not containerd's own choice.
+    pub(crate) runtime: Option<String>,
     pub(crate) snapshotter: String,
     /// Empty for a container that only keeps a record.
     pub(crate) snapshot: String,
@@ -54,11 +66,15 @@ pub(crate) struct NewContainer {
 /// Records a container; nothing of it runs yet.
 pub(crate) async fn record(scope: &Scope, new: NewContainer) -> Result<(), Failure> {
     let spec = serde_json::to_vec(&new.spec).expect("JSON is JSON");
+    let options = new.runtime.map(|binary_name| Any {
+        type_url: OPTIONS.to_owned(),
+        value: Options { binary_name }.encode_to_vec(),
+    });
     let container = Container {
         id: new.id,
         labels: new.labels,
         image: new.image,
-        runtime: Some(Runtime { name: RUNTIME.to_owned(), options: None }),
+        runtime: Some(Runtime { name: RUNTIME.to_owned(), options }),
         spec: Some(Any { type_url: SPEC.to_owned(), value: spec }),
         snapshotter: new.snapshotter,
         snapshot_key: new.snapshot,
@@ -178,7 +194,13 @@ pub(crate) async fn kill(scope: &Scope, id: &str, signal: u32, all: bool) -> Res
 }
 
 /// Kills a container's task and removes it, whatever it does; that there is none is fine.
-pub(crate) async fn end_task(scope: &Scope, id: &str) -> Result<(), Failure> {
+///
+/// `shim` is the task's place, if it has one.
+pub(crate) async fn end_task(
+    scope: &Scope,
+    id: &str,
+    shim: Option<&Member>,
+) -> Result<(), Failure> {
     let mut tries = 0;
     loop {
         let Some(process) = task(scope, id).await? else { return Ok(()) };
@@ -192,11 +214,16 @@ pub(crate) async fn end_task(scope: &Scope, id: &str) -> Result<(), Failure> {
             }
         }
         let request = DeleteTaskRequest { container_id: id.to_owned() };
+        let held = match shim {
+            Some(shim) => Some(shim.removing().await),
+            None => None,
+        };
         match or_absent(call("remove a task", scope.tasks().delete(request)).await) {
             Ok(()) => return Ok(()),
             Err(failure) if failure.is_away() || tries >= REMOVE_TRIES => return Err(failure),
             Err(_) => tries += 1,
         }
+        drop(held);
         tokio::time::sleep(REMOVE_PAUSE).await;
     }
 }
@@ -255,8 +282,13 @@ pub(crate) async fn forget(scope: &Scope, id: &str) -> Result<(), Failure> {
 }
 
 /// Removes a container with its task and file system, whatever there is of it.
-pub(crate) async fn remove(scope: &Scope, snapshotter: &str, id: &str) -> Result<(), Failure> {
-    end_task(scope, id).await?;
+pub(crate) async fn remove(
+    scope: &Scope,
+    snapshotter: &str,
+    id: &str,
+    shim: Option<&Member>,
+) -> Result<(), Failure> {
+    end_task(scope, id, shim).await?;
     forget(scope, id).await?;
     remove_snapshot(scope, snapshotter, id).await
 }

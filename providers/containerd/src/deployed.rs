@@ -6,6 +6,8 @@ use tidegate_provider_machine::Limits;
 
 /// Names the path that answers when a replica is ready.
 const READY_PATH: &str = "com.openfaas.ready.http.path";
+/// Lets programs run that are built for this machine's 32-bit relatives: `true` or `false`.
+pub(crate) const ALLOW_32_BIT: &str = "com.tidegate.allow-32bit";
 /// Answered by both watchdogs, and never passed on to the function.
 const HEALTH: &str = "/_/health";
 /// Answered by of-watchdog when the function behind it, asked at its own `ready_path`, is ready.
@@ -38,6 +40,11 @@ impl Spec {
     }
 }
 
+/// Whether 32-bit programs may run in it. They may not unless it says so: each start would take longer.
+pub(crate) fn allows_32_bit(deployment: &Deployment) -> bool {
+    deployment.annotations.get(ALLOW_32_BIT).is_some_and(|text| text == "true")
+}
+
 /// Checks all of a deployment but its image.
 pub(crate) fn check(deployment: &Deployment) -> Result<(), ProviderError> {
     Limits::read(deployment.limits.as_ref())?;
@@ -67,6 +74,12 @@ pub(crate) fn check(deployment: &Deployment) -> Result<(), ProviderError> {
         return invalid(format!(
             "annotation {READY_PATH}: {path:?} must be a path such as /healthz"
         ));
+    }
+    if let Some(text) = deployment.annotations.get(ALLOW_32_BIT)
+        && text != "true"
+        && text != "false"
+    {
+        return invalid(format!("annotation {ALLOW_32_BIT}: {text:?} must be true or false"));
     }
     Ok(())
 }
@@ -118,6 +131,7 @@ mod tests {
             ([("a=b", "c")], [("a", "b")]),
             ([("a", "b")], [(READY_PATH, "no slash")]),
             ([("a", "b")], [(READY_PATH, "/a b")]),
+            ([("a", "b")], [(ALLOW_32_BIT, "yes")]),
         ] {
             assert!(check(&deployment(&env, &annotations)).is_err(), "{env:?} {annotations:?}");
         }

@@ -40,12 +40,13 @@ pub async fn doctor(config: &Config) -> Vec<Missing> {
             "apt-get install containerd && systemctl enable --now containerd",
         ));
     }
-    for (program, package) in [("runc", "runc"), ("iptables", "iptables")] {
+    let runtime = config.oci_runtime.as_deref().unwrap_or("runc");
+    for program in [runtime, "iptables"] {
+        // A full path is not changed by what it is joined to.
         if !PROGRAMS.iter().any(|folder| Path::new(folder).join(program).exists()) {
-            missing.push(Missing::new(
-                format!("{program} is not installed"),
-                format!("apt-get install {package}"),
-            ));
+            let package = Path::new(program).file_name().unwrap_or_default().display();
+            let mend = format!("apt-get install {package}");
+            missing.push(Missing::new(format!("{program} is not installed"), mend));
         }
     }
     missing.extend(plugins(&config.plugin_dirs, config.firewall == Some(true)));

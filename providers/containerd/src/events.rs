@@ -254,6 +254,11 @@ async fn subscribe(
 }
 
 impl Ending {
+    /// The task's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Waits for the task's end.
     pub(crate) async fn exit(&mut self) -> Exit {
         match self.known.wait_for(|known| known.exit.is_some()).await {

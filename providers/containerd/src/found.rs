@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::ground::Ground;
 use crate::network::Network;
 use crate::replica::{
-    Created, FUNCTION, GENERATION, NETWORK, PORT, READY, REPLICA, RESTARTS, Replica, Running,
+    Created, FUNCTION, GENERATION, NETWORK, PORT, READY, REPLICA, RESTARTS, Replica, Running, SHIM,
     STATE, Seat, Task,
 };
 use crate::runtime::ContainerdRuntime;
@@ -52,7 +52,8 @@ pub(crate) async fn found(ground: &Arc<Ground>) -> Result<Vec<Found<ContainerdRu
                 None => {
                     info!(container = %container.id, "removing a container that cannot go on");
                     ground.thaw(&scope, &container.id);
-                    containers::remove(&scope, &ground.config.snapshotter, &container.id).await?;
+                    containers::remove(&scope, &ground.config.snapshotter, &container.id, None)
+                        .await?;
                 }
             }
         }
@@ -108,6 +109,10 @@ async fn take(
         network: Some(network),
         scope: Some(scope.clone()),
         container: Some(container.id.clone()),
+        shim: Some({
+            let group = label(SHIM).map_or_else(|| ground.record(&function), str::to_owned);
+            ground.shims.rejoin(scope.namespace(), &group)
+        }),
         lives: restarts + 1,
         found: None,
     };
@@ -143,7 +148,7 @@ async fn take(
             };
             found.address = Some(place.address());
             found.live = Some(live.clone());
-            seat.found = Some(Task::Running(Running { live, ending, place, ready }));
+            seat.found = Some(Task::Running(Running { live, ending, place, ready, noted: ready }));
         }
         _ => return None,
     }

@@ -26,6 +26,7 @@ use crate::name_files::{self, Answering};
 use crate::namespaces::{Namespaces, end_leases};
 use crate::network::{Networks, Plan};
 use crate::secrets::Copies;
+use crate::shims::Shims;
 use crate::stock;
 use crate::strays;
 
@@ -42,6 +43,8 @@ pub(crate) struct Ground {
     pub(crate) leases: Standing,
     pub(crate) networks: Arc<Networks>,
     pub(crate) board: Arc<Board>,
+    /// What looks after containers.
+    pub(crate) shims: Arc<Shims>,
     pub(crate) hierarchy: Option<Hierarchy>,
     pub(crate) files: Files,
     pub(crate) copies: Copies,
@@ -80,6 +83,7 @@ impl Ground {
         let (ending, retention) = (end.clone(), config.image_retention);
         let heard = namespaces.full(tidegate_core::DEFAULT_NAMESPACE);
         tasks.spawn(board.clone().run(connection.clone(), heard, end.clone()));
+        let shims = Shims::new(format!("tg-{}-shim-", state.name()), config.shims);
         let images = Images::new(connection, config.snapshotter.clone(), config.registries.clone());
         let ground = Arc::new(Self {
             images,
@@ -87,6 +91,7 @@ impl Ground {
             namespaces,
             networks: local.networks,
             board,
+            shims: Arc::new(shims),
             hierarchy: local.hierarchy,
             files: local.files,
             copies: local.copies,
@@ -136,11 +141,6 @@ impl Ground {
     /// The id of the container that keeps a function's record; nothing ever runs in it.
     pub(crate) fn record(&self, function: &FunctionId) -> String {
         format!("tg-{}-fn-{}", self.state.name(), short_hash(function.as_str()))
-    }
-
-    /// Containers with the same group share one process of containerd's.
-    pub(crate) fn group(&self, function: &FunctionId) -> String {
-        self.record(function)
     }
 
     /// The cgroup of a container, from the root of each hierarchy.

@@ -6,36 +6,35 @@
 //! ```
 
 use std::future::pending;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use containerd_client::types::Mount;
 use nix::sys::signal::Signal;
 use tidegate_provider::CrashReason;
 use tidegate_provider_machine::exit::Cause;
-use tidegate_provider_machine::{End, Life, Limits, Live, Used, exit};
+use tidegate_provider_machine::{End, Life, Live, Used, exit};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::cgroup::Cgroup;
 use crate::connection::Scope;
-use crate::containers::{self, NewContainer, SIGKILL, SIGTERM};
+use crate::containers::{self, SIGKILL, SIGTERM};
+use crate::deployed::{ALLOW_32_BIT, allows_32_bit};
 use crate::error::Failure;
 use crate::events::{Board, Ending, Exit};
 use crate::ground::{Ground, labels};
-use crate::image::Image;
 use crate::network::{Network, Place};
 use crate::runtime::ContainerdRuntime;
-use crate::spec::{self, Container};
-use crate::users::{Files, User};
-use crate::{collector, probe};
+use crate::shims::Member;
+use crate::{probe, signals};
 
 /// Labels of a replica's container.
 pub(crate) const REPLICA: &str = "tidegate/replica";
 pub(crate) const FUNCTION: &str = "tidegate/function";
 pub(crate) const GENERATION: &str = "tidegate/generation";
 pub(crate) const NETWORK: &str = "tidegate/network";
+pub(crate) const SHIM: &str = "tidegate/shim";
 pub(crate) const PORT: &str = "tidegate/port";
 pub(crate) const STATE: &str = "tidegate/state";
 /// `1` once it was ready in this life.
@@ -47,9 +46,10 @@ const AWAY_PAUSE: Duration = Duration::from_millis(100);
 /// How often something that containerd refuses to remove is tried, and the longest pause in between.
 const REFUSED_TRIES: u32 = 60;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A start that meets a shim which is just ending is tried this often.
-const SHIM_TRIES: u32 = 20;
-const SHIM_PAUSE: Duration = Duration::from_millis(50);
+
+/// The status of a program that was killed by SIGSYS: it made a system call that nobody may make here, or was built for
+/// another kind of machine.
+const BAD_CALL: u32 = 128 + Signal::SIGSYS as u32;
 
 /// What a replica keeps from one life to the next.
 #[derive(Debug, Default)]
@@ -60,6 +60,8 @@ pub struct Seat {
     pub(crate) scope: Option<Scope>,
     /// What its container is called, when not as the replica.
     pub(crate) container: Option<String>,
+    /// Which shim its container is with, when functions share them.
+    pub(crate) shim: Option<Member>,
     /// How often it was started.
     pub(crate) lives: u32,
     /// What runs in it already, found at the opening.
@@ -89,6 +91,8 @@ pub(crate) struct Running {
     pub(crate) place: Place,
     /// Whether it was ready.
     pub(crate) ready: bool,
+    /// Whether its container says so.
+    pub(crate) noted: bool,
 }
 
 /// What goes on beside a program that runs.
@@ -140,8 +144,8 @@ impl Stage<'_> {
     /// From start to end.
     pub(crate) async fn live(&self, seat: &mut Seat) -> End {
         match self.start(seat).await {
-            Ok(running) => self.watch(running).await,
-            Err(end) => Box::pin(self.end(end)).await,
+            Ok(running) => self.watch(running, seat).await,
+            Err(end) => Box::pin(self.end(end, seat)).await,
         }
     }
 
@@ -173,221 +177,40 @@ impl Stage<'_> {
         Box::pin(self.begin(created)).await.map_err(failed)
     }
 
-    /// Up to a task whose program has not started; none when told to end before.
-    async fn create(&self, seat: &mut Seat) -> Result<Option<Created>, Failure> {
-        tokio::select! {
-            biased;
-            () = self.life.told_to_end() => return Ok(None),
-            () = self.ground.board.back() => {}
-        }
-        let revision = self.life.revision();
-        let image = self.ground.images.get(self.scope.namespace(), &revision.spec.image).await?;
-        if seat.network.is_none()
-            && let Some(scope) = seat.scope.take()
-        {
-            // Its record names a network that never came to be.
-            let snapshotter = &self.ground.config.snapshotter;
-            containers::remove(&scope, snapshotter, &self.container).await?;
-        }
-        // A network is attached while the container is made.
-        let (id, taken) = match &seat.network {
-            Some(network) => (network.id.clone(), None),
-            None => {
-                let taken = self.ground.networks.take().await?;
-                (taken.id().to_owned(), Some(taken))
-            }
-        };
-        let seated = &mut seat.network;
-        let attach = async move {
-            if let Some(taken) = taken {
-                // In the seat at once: from there it is removed, whatever becomes of the rest.
-                *seated = Some(taken.attached().await?);
-            }
-            Ok(())
-        };
-        let mut recorded = seat.scope.is_some();
-        let making = self.make(&mut recorded, seat.lives, &image, &id);
-        let (attached, made): (Result<(), Failure>, _) = tokio::join!(attach, making);
-        seat.scope = recorded.then(|| self.scope.clone());
-        seat.lives += 1;
-        attached?;
-        if let Some(network) = &seat.network {
-            self.ground.names.settle(network.address, self.life.function().namespace());
-        }
-        if made.as_ref().is_err_and(Failure::is_of_a_start_cut_off) {
-            self.rename(seat).await;
-        }
-        let pid = made?;
-        let network = seat.network.as_ref().expect("a network was there or is now");
-        let place = self.ground.networks.place(network, revision.spec.port);
-        let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
-        let live = Replica::new(self.ground, &self.scope, &self.container);
-        Ok(Some(Created { live, ending, place }))
-    }
-
-    /// Gives the container another name for its next life. What is in the way of this one goes with the next looks
-    /// for strays, or when containerd starts anew.
-    async fn rename(&self, seat: &mut Seat) {
-        let snapshotter = &self.ground.config.snapshotter;
-        if let Err(failure) = containers::remove(&self.scope, snapshotter, &self.container).await {
-            debug!(container = %self.container, "left behind: {failure}");
-        }
-        let name = self.ground.container(self.life.replica());
-        seat.container = Some(format!("{name}-{}", seat.lives));
-        seat.scope = None;
-    }
-
-    /// Starts the program of a task that was made.
+    /// Starts the program of a task that was made. It may answer a while before containerd tells that it runs.
     async fn begin(&self, created: Created) -> Result<Running, Failure> {
         let Created { live, ending, place } = created;
-        containers::start(&self.scope, &self.container).await?;
-        Ok(Running { live, ending, place, ready: false })
-    }
-
-    /// Makes container and task; returns the task's process.
-    async fn make(
-        &self,
-        recorded: &mut bool,
-        lives: u32,
-        image: &Image,
-        network: &str,
-    ) -> Result<u32, Failure> {
-        let mounts = self.record(recorded, lives, image, network).await?;
-        let output = collector::address(
-            &self.ground.collector,
-            self.life.log_path(),
-            self.life.settings().log_bytes,
-        );
-        let mut tries = 0;
-        loop {
-            let created =
-                containers::create_task(&self.scope, &self.container, mounts.clone(), &output)
-                    .await;
-            match created {
-                Err(failure) if failure.is_of_a_start_cut_off() => return Err(failure),
-                // The process that is shared by the function's replicas was just ending with the last of them.
-                Err(failure) if tries < SHIM_TRIES && failure.is_of_a_shim() => {
-                    debug!(container = %self.container, "another try: {failure}");
-                    tries += 1;
-                    tokio::time::sleep(SHIM_PAUSE).await;
-                }
-                done => return done,
+        let path = &self.life.revision().spec.ready_path;
+        let mut starting = pin!(containers::start(&self.scope, &self.container));
+        let ready = tokio::select! {
+            biased;
+            started = &mut starting => started.map(|()| false)?,
+            () = probe::ready(place.socket, path) => {
+                self.life.ready(Some(place.address()), "");
+                starting.await.inspect_err(|failure| self.life.lost(&failure.to_string()))?;
+                true
             }
-        }
-    }
-
-    /// Makes the container's file system, and records it unless it is recorded.
-    async fn record(
-        &self,
-        recorded: &mut bool,
-        lives: u32,
-        image: &Image,
-        network: &str,
-    ) -> Result<Vec<Mount>, Failure> {
-        let scope = self.ground.leases.under(&self.scope).await?;
-        let snapshotter = &self.ground.config.snapshotter;
-        if *recorded {
-            // Each life starts from the image as it is.
-            containers::remove_snapshot(&scope, snapshotter, &self.container).await?;
-            let fresh = labels([(READY, String::new()), (RESTARTS, lives.to_string())]);
-            containers::change(&scope, &self.container, fresh, [].into()).await?;
-        }
-        let preparing = async {
-            let parent = &image.snapshot;
-            let prepared = containers::prepare(&scope, snapshotter, &self.container, parent).await;
-            prepared.inspect_err(|failure| {
-                if failure.is_not_found() {
-                    self.ground.images.doubt(self.scope.namespace(), &image.name);
-                    self.ground.leases.doubt(self.scope.namespace());
-                }
-            })
         };
-        if *recorded {
-            return preparing.await;
-        }
-        let Some(user) = image.user.get() else {
-            let mounts = preparing.await?;
-            let user = self.user(image, &mounts).await?;
-            let user = image.user.get_or_init(|| user);
-            containers::record(&scope, self.new_container(image, user, network)?).await?;
-            *recorded = true;
-            return Ok(mounts);
-        };
-        let new = self.new_container(image, user, network)?;
-        // Neither needs the other: the record only names the file system.
-        let (mounts, done) = tokio::join!(preparing, containers::record(&scope, new));
-        *recorded = done.is_ok();
-        done.and(mounts)
-    }
-
-    async fn user(&self, image: &Image, mounts: &[Mount]) -> Result<User, Failure> {
-        let mounts = mounts.to_vec();
-        let reading = tokio::task::spawn_blocking(move || Files::read(&mounts));
-        let files = reading.await.map_err(|stopped| {
-            Failure::io("read the image's users")(std::io::Error::other(stopped))
-        })?;
-        files.find(image.config.user.as_deref().unwrap_or_default())
-    }
-
-    fn new_container(
-        &self,
-        image: &Image,
-        user: &User,
-        network: &str,
-    ) -> Result<NewContainer, Failure> {
-        let (ground, revision) = (self.ground, self.life.revision());
-        let function = self.life.function();
-        let generation = revision.generation.to_string();
-        let amounts = |written| Limits::read(written).unwrap_or_default();
-        let has_secrets = !revision.deployment.secrets.is_empty();
-        let spec = spec::spec(&Container {
-            deployment: &revision.deployment,
-            image: &image.config,
-            user,
-            limits: amounts(revision.deployment.limits.as_ref()),
-            requests: amounts(revision.deployment.requests.as_ref()),
-            cgroup: ground.cgroup(&self.scope, &self.container),
-            netns: ground.networks.path(network),
-            names: &ground.name_files(),
-            secrets: has_secrets.then(|| ground.secret_folder(function, &generation)),
-            pids: ground.config.pids,
-            tmp_bytes: ground.config.tmp_bytes,
-            own_open_files: ground.open_files,
-            group: ground.group(function),
-        })?;
-        Ok(NewContainer {
-            id: self.container.clone(),
-            image: image.name.clone(),
-            snapshotter: ground.config.snapshotter.clone(),
-            snapshot: self.container.clone(),
-            spec,
-            labels: labels([
-                (REPLICA, self.life.replica().to_string()),
-                (FUNCTION, function.to_string()),
-                (GENERATION, generation),
-                (NETWORK, network.to_owned()),
-                (PORT, revision.spec.port.to_string()),
-                (STATE, ground.state.name().to_owned()),
-            ]),
-            extensions: [].into(),
-        })
+        Ok(Running { live, ending, place, ready, noted: false })
     }
 
     /// From a program that runs to its end.
-    async fn watch(&self, running: Running) -> End {
-        let Running { live, mut ending, place, ready } = running;
+    async fn watch(&self, running: Running, seat: &Seat) -> End {
+        let Running { live, mut ending, place, ready, noted } = running;
         self.life.started(live);
         let end = if ready {
             self.life.ready(Some(place.address()), "");
-            self.until_end(&mut ending, None).await
+            None
         } else {
-            match Box::pin(self.until_ready(&mut ending, place)).await {
-                Some(end) => end,
-                None => self.until_end(&mut ending, Some(Box::pin(self.note_ready()))).await,
-            }
+            Box::pin(self.until_ready(&mut ending, place)).await
+        };
+        let end = match end {
+            Some(end) => end,
+            None if noted => self.until_end(&mut ending, None).await,
+            None => self.until_end(&mut ending, Some(Box::pin(self.note_ready()))).await,
         };
         self.lost(&end);
-        Box::pin(self.end(end)).await
+        Box::pin(self.end(end, seat)).await
     }
 
     /// Tells of a crash at once, before anything is cleaned up.
@@ -450,7 +273,10 @@ impl Stage<'_> {
 
     /// Why it ended, in words for users.
     fn words(&self, ending: &Ending, ended: &Exit) -> Cause {
-        let how = ended.cause();
+        let mut how = ended.cause();
+        if *ended == Exit::Status(BAD_CALL) && !allows_32_bit(&self.life.revision().deployment) {
+            how.why += &format!(": a 32-bit program needs the annotation {ALLOW_32_BIT}: \"true\"");
+        }
         match ending.memory_kills() {
             0 => how,
             kills => how.after_memory_kills(&self.out_of_memory(kills)),
@@ -462,7 +288,14 @@ impl Stage<'_> {
         let grace = self.life.revision().grace;
         let signal = self.stop_signal().await;
         let asked = async {
-            self.persist(|| containers::kill(&self.scope, &self.container, signal, false)).await;
+            if !signals::send(
+                ending.pid(),
+                signal,
+                &self.ground.cgroup(&self.scope, &self.container),
+            ) {
+                self.persist(|| containers::kill(&self.scope, &self.container, signal, false))
+                    .await;
+            }
             ending.exit().await
         };
         if timeout(grace, asked).await.is_err() {
@@ -482,14 +315,14 @@ impl Stage<'_> {
         let image = &self.life.revision().spec.image;
         let image = self.ground.images.get(self.scope.namespace(), image).await;
         let written = image.ok().and_then(|image| image.config.stop_signal.clone());
-        written.as_deref().and_then(signal).unwrap_or(SIGTERM)
+        written.as_deref().and_then(signals::named).unwrap_or(SIGTERM)
     }
 
     /// Makes sure that nothing runs any more.
-    async fn end(&self, end: End) -> End {
+    async fn end(&self, end: End, seat: &Seat) -> End {
         let ending = || {
             self.ground.thaw(&self.scope, &self.container);
-            containers::end_task(&self.scope, &self.container)
+            containers::end_task(&self.scope, &self.container, seat.shim.as_ref())
         };
         insist(&self.ground.board, &self.container, ending).await;
         end
@@ -506,16 +339,6 @@ async fn done(beside: &mut Option<Beside<'_>>) {
         Some(beside) => beside.await,
         None => pending().await,
     }
-}
-
-/// A signal as images write it: `SIGQUIT`, `QUIT` or `3`.
-pub(crate) fn signal(written: &str) -> Option<u32> {
-    if let Ok(number) = written.parse() {
-        return (1..=64).contains(&number).then_some(number);
-    }
-    let name =
-        if written.starts_with("SIG") { written.to_owned() } else { format!("SIG{written}") };
-    name.parse::<Signal>().ok().map(|signal| (signal as i32).cast_unsigned())
 }
 
 /// Does a step that nothing may be left of: again also when it is refused, with growing pauses, for some minutes.
@@ -557,16 +380,5 @@ async fn persist<F: Future<Output = Result<(), Failure>>>(
             }
             Ok(()) => return,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signals_are_read_as_images_write_them() {
-        assert_eq!(["SIGQUIT", "QUIT", "3"].map(signal), [Some(3); 3]);
-        assert_eq!(["", "SIGNOTHING", "0", "99"].map(signal), [None; 4]);
     }
 }

@@ -25,6 +25,7 @@ use crate::deployed::{self, Spec};
 use crate::error::{BACKEND, Failure, or_absent};
 use crate::ground::{BY_PROCESS, Ground, labels, open_failure};
 use crate::replica::{FUNCTION, GENERATION, Replica, STATE, Seat, Stage, insist};
+use crate::shims::Member;
 use crate::{Config, archive, found};
 
 /// Runs replicas as containers through containerd.
@@ -138,10 +139,10 @@ impl ContainerdRuntime {
     }
 
     /// Removes all there is of a replica's container.
-    async fn remove(&self, scope: &Scope, id: &str) -> Result<(), Failure> {
+    async fn remove(&self, scope: &Scope, id: &str, shim: Option<&Member>) -> Result<(), Failure> {
         self.ground.thaw(scope, id);
         let scope = self.ground.leases.under(scope).await?;
-        containers::remove(&scope, &self.ground.config.snapshotter, id).await
+        containers::remove(&scope, &self.ground.config.snapshotter, id, shim).await
     }
 
     async fn write(&self, function: &FunctionId, record: &FunctionRecord) -> Result<(), Failure> {
@@ -156,6 +157,7 @@ impl ContainerdRuntime {
         let new = NewContainer {
             id,
             image: String::new(),
+            runtime: None,
             snapshotter: String::new(),
             snapshot: String::new(),
             // Never run: only a place for the record.
@@ -341,7 +343,8 @@ impl Runtime for ContainerdRuntime {
         // Nobody looked when there was nowhere to look.
         let mut gone = !scopes.is_empty();
         for scope in &scopes {
-            gone &= insist(&self.ground.board, &id, || self.remove(scope, &id)).await;
+            gone &= insist(&self.ground.board, &id, || self.remove(scope, &id, seat.shim.as_ref()))
+                .await;
             self.tidy_secrets(self.ground.namespaces.short(scope)).await;
         }
         if let Some(network) = seat.network {

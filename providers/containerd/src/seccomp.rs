@@ -50,13 +50,26 @@ const TIME: &str = "clock_getres clock_getres_time64 clock_gettime clock_gettime
     timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create \
     timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 getrandom";
 
+/// Whose programs may make the calls.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Programs {
+    /// Those that are built for this machine; all others are killed at their first call.
+    Native,
+    /// Those of its 32-bit relatives, too. A filter for three architectures takes runc 14 ms to make, for one 2 ms.
+    ThirtyTwoBit,
+}
+
 /// The filter, in the words of the OCI runtime specification.
-pub(crate) fn filter() -> Value {
+pub(crate) fn filter(programs: Programs) -> Value {
     let groups = [FILES, MEMORY, PROCESSES, SIGNALS, WAITING, NETWORK, TIME];
     let names: Vec<&str> = groups.iter().flat_map(|group| group.split_whitespace()).collect();
-    let architectures = match std::env::consts::ARCH {
-        "x86_64" => json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]),
-        "aarch64" => json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]),
+    let architectures = match (std::env::consts::ARCH, programs) {
+        ("x86_64", Programs::Native) => json!(["SCMP_ARCH_X86_64"]),
+        ("x86_64", Programs::ThirtyTwoBit) => {
+            json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"])
+        }
+        ("aarch64", Programs::Native) => json!(["SCMP_ARCH_AARCH64"]),
+        ("aarch64", Programs::ThirtyTwoBit) => json!(["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"]),
         _ => json!([]),
     };
     json!({

@@ -8,9 +8,10 @@ use tidegate_core::FunctionId;
 use tidegate_provider::Deployment;
 use tidegate_provider_machine::Limits;
 
+use crate::deployed::allows_32_bit;
 use crate::error::Failure;
 use crate::manifest::ProcessConfig;
-use crate::seccomp;
+use crate::seccomp::{self, Programs};
 use crate::users::User;
 
 /// Where functions look for their secrets.
@@ -77,6 +78,7 @@ pub(crate) struct Words<'a> {
     pub(crate) cgroup: &'a str,
     pub(crate) netns: &'a Path,
     pub(crate) group: &'a str,
+    pub(crate) programs: Programs,
 }
 
 /// The whole specification of a function's container.
@@ -97,6 +99,10 @@ pub(crate) fn spec(container: &Container<'_>) -> Result<Value, Failure> {
         cgroup: &container.cgroup,
         netns: &container.netns,
         group: &container.group,
+        programs: match allows_32_bit(deployment) {
+            true => Programs::ThirtyTwoBit,
+            false => Programs::Native,
+        },
     }))
 }
 
@@ -137,7 +143,7 @@ pub(crate) fn document(words: Words<'_>) -> Value {
                 {"type": "network", "path": words.netns},
             ],
             "resources": words.resources,
-            "seccomp": seccomp::filter(),
+            "seccomp": seccomp::filter(words.programs),
             "maskedPaths": [
                 "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
                 "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",

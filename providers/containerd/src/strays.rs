@@ -76,6 +76,7 @@ pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), F
         let new = containers::NewContainer {
             id: id.clone(),
             image: String::new(),
+            runtime: ground.config.oci_runtime.clone(),
             snapshotter: String::new(),
             snapshot: String::new(),
             spec: json!({"ociVersion": "1.0.2"}),
@@ -84,7 +85,7 @@ pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), F
         };
         ground.thaw(scope, &id);
         containers::record(scope, new).await?;
-        containers::remove(scope, &ground.config.snapshotter, &id).await?;
+        containers::remove(scope, &ground.config.snapshotter, &id, None).await?;
     }
     Ok(())
 }

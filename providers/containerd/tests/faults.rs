@@ -16,7 +16,8 @@ use harness::{ContainerdHarness, function};
 use place::{Place, ask};
 use tidegate_core::Replicas;
 use tidegate_provider::{
-    Address, CrashReason, Phase, Provider, ProviderError, Resources, Secret, SecretName,
+    Address, CrashReason, FunctionStatus, Phase, Provider, ProviderError, Resources, Secret,
+    SecretName,
 };
 use tidegate_provider_containerd::{ContainerdProvider, import_images};
 use tokio::net::TcpStream;
@@ -220,7 +221,7 @@ async fn a_bad_image_leaves_the_old_revision_serving() {
     for (image, config, told) in [
         ("empty:1", serde_json::json!({}), "does not say what to run"),
         ("stranger:1", serde_json::json!({"Entrypoint": ["/entry"], "User": "nobody"}), "nobody"),
-        ("absent:1", serde_json::json!({"Entrypoint": ["/no/such/program"]}), "no such file"),
+        ("absent:1", serde_json::json!({"Entrypoint": ["/no/such/program"]}), "o such file"),
     ] {
         images::write_as(&file, &format!("docker.io/library/{image}"), &config, &[]);
         import_images(&place.harness.config, &file, None).await.expect("a good file");
@@ -316,4 +317,75 @@ async fn after_a_reboot_every_function_is_back_with_its_count() {
     assert_eq!((status.desired, status.replicas.len()), (Replicas::ZERO, 0), "{status:#?}");
     place.scale(&resting, 1).await;
     assert_eq!(place.text(&resting, "echo awake").await, "awake");
+}
+
+/// A program of 96 bytes for 32-bit x86, octal for `printf`: it ends with status 7.
+#[cfg(target_arch = "x86_64")]
+const THIRTY_TWO_BIT: &str = r"\177ELF\001\001\001\000\000\000\000\000\000\000\000\000\002\000\003\000\001\000\000\000\124\200\004\010\064\000\000\000\000\000\000\000\000\000\000\000\064\000\040\000\001\000\000\000\000\000\000\000\001\000\000\000\000\000\000\000\000\200\004\010\000\200\004\010\140\000\000\000\140\000\000\000\005\000\000\000\000\020\000\000\270\001\000\000\000\273\007\000\000\000\315\200";
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_32_bit_program_runs_where_that_is_allowed_and_else_is_killed_with_a_hint() {
+    let Some(place) = Place::open().await else { return };
+    let run = format!("printf '{THIRTY_TWO_BIT}' > /tmp/it; chmod +x /tmp/it; exec /tmp/it");
+    let function_with = |name: &str, annotations: &[(&str, &str)]| {
+        let mut deployment = function(name, &run);
+        let pairs = annotations.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        deployment.annotations = pairs.collect::<std::collections::BTreeMap<_, _>>().into();
+        deployment
+    };
+    let name = place.deploy(function_with("refused", &[]), 1).await;
+    let status = place.until(&name, |it| it.crashes.count(CrashReason::Signal) > 0).await;
+    let crash = status.crashes.last().next().expect("there was one");
+    let hint = "was killed by SIGSYS (signal 31): a 32-bit program needs the annotation com.tidegate.allow-32bit: \"true\"";
+    assert_eq!(crash.detail, hint);
+    let allowed = function_with("allowed", &[("com.tidegate.allow-32bit", "true")]);
+    let name = place.deploy(allowed, 1).await;
+    let status = place.until(&name, |it| it.crashes.count(CrashReason::ExitCode) > 0).await;
+    let crash = status.crashes.last().next().expect("there was one");
+    assert_eq!(crash.detail, "exited with code 7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_shims_die_no_function_loses_all_its_replicas_and_all_come_back() {
+    let two = std::num::NonZeroUsize::new(2);
+    let Some(place) = Place::with(|it| it.shims = two).await else { return };
+    let one = place.deployed(function("one", SHELL), 4).await;
+    let other = place.deployed(function("other", SHELL), 2).await;
+    let shims = place.harness.daemon.shims();
+    assert_eq!(shims.len(), 2, "six containers, two shims: {shims:?}");
+    daemon::end(shims[0]);
+    let hit = |status: &FunctionStatus| status.replicas.iter().filter(|it| it.restarts > 0).count();
+    place.until(&one, |it| hit(it) >= 2).await;
+    let status = place.ready(&one, 4).await;
+    assert_eq!(hit(&status), 2, "those of the other shim go on: {status:#?}");
+    place.ready(&other, 2).await;
+    assert_eq!(place.text(&other, "echo back").await, "back");
+    // What the dead shim left is gone, and so are its containers' processes, when nothing is wanted any more.
+    place.scale(&one, 0).await;
+    place.scale(&other, 0).await;
+    place.ready(&one, 0).await;
+    place.ready(&other, 0).await;
+    let ended = || place.harness.daemon.shims().is_empty();
+    assert!(tokio::task::block_in_place(|| daemon::within(Duration::from_secs(30), ended)));
+    assert_eq!(place.processes(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_come_and_go_at_one_shim_do_not_end_each_other() {
+    let one = std::num::NonZeroUsize::new(1);
+    let Some(place) = Place::with(|it| it.shims = one).await else { return };
+    let names = ["first", "second"];
+    let turns = names.map(|name| async {
+        let name = place.deploy(function(name, SHELL), 0).await;
+        for _ in 0..20 {
+            place.scale(&name, 1).await;
+            place.ready(&name, 1).await;
+            place.scale(&name, 0).await;
+            place.ready(&name, 0).await;
+        }
+        let status = place.ready(&name, 0).await;
+        assert_eq!(status.crashes.last().len(), 0, "{status:#?}");
+    });
+    futures_util::future::join_all(turns).await;
 }

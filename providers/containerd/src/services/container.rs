@@ -23,7 +23,8 @@ use crate::ground::labels;
 use crate::image::Image;
 use crate::lease::Lease;
 use crate::network::Network;
-use crate::replica::{STATE, insist, signal};
+use crate::replica::{STATE, insist};
+use crate::signals;
 use crate::users::{Files, User};
 
 /// Marks containers of services, and is the name of their definition in them.
@@ -123,7 +124,7 @@ pub(super) async fn start(
     let id = base.id(&definition.service.name);
     let image = base.images.get(base.scope.namespace(), &definition.image).await?;
     // What is left of a start that was broken off.
-    containers::end_task(&base.scope, &id).await?;
+    containers::end_task(&base.scope, &id, None).await?;
     let network = base.networks.named(&id, true).await?;
     let lease = Lease::take(&base.scope).await?;
     let mounts = make(base, lease.scope(), definition, &image, recorded).await;
@@ -151,7 +152,7 @@ async fn make(
     let snapshotter = &base.config.snapshotter;
     if !*recorded {
         // Not that of a container which was broken off.
-        containers::remove(scope, snapshotter, &id).await?;
+        containers::remove(scope, snapshotter, &id, None).await?;
     }
     let mounts = containers::prepare(scope, snapshotter, &id, &image.snapshot).await;
     let mounts = mounts.inspect_err(|failure| {
@@ -181,6 +182,7 @@ async fn make(
     )?;
     let new = NewContainer {
         image: image.name.clone(),
+        runtime: base.config.oci_runtime.clone(),
         snapshotter: snapshotter.clone(),
         snapshot: id.clone(),
         spec,
@@ -231,7 +233,7 @@ pub(super) async fn stop(base: &Base, definition: &Definition, ending: &mut Endi
             image.ok().and_then(|image| image.config.stop_signal.clone())
         }
     };
-    let number = written.as_deref().and_then(signal).unwrap_or(SIGTERM);
+    let number = written.as_deref().and_then(signals::named).unwrap_or(SIGTERM);
     if let Err(failure) = containers::kill(&base.scope, &id, number, false).await {
         debug!(service = service.name, "{failure}");
     }
@@ -252,11 +254,11 @@ pub(super) async fn stop_found(base: &Base, found: &Found) {
 
 /// Removes the task of a program that has ended, or kills it.
 pub(super) async fn end_task(base: &Base, id: &str) {
-    insist(&base.board, id, || containers::end_task(&base.scope, id)).await;
+    insist(&base.board, id, || containers::end_task(&base.scope, id, None)).await;
 }
 
 /// Removes a container with all it has, but for its network.
 pub(super) async fn remove(base: &Base, id: &str) {
-    let removing = || containers::remove(&base.scope, &base.config.snapshotter, id);
+    let removing = || containers::remove(&base.scope, &base.config.snapshotter, id, None);
     insist(&base.board, id, removing).await;
 }

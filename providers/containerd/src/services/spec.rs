@@ -9,6 +9,7 @@ use tidegate_provider_machine::Limits;
 use super::volumes;
 use crate::error::Failure;
 use crate::manifest::ProcessConfig;
+use crate::seccomp::Programs;
 use crate::spec::{self, Words};
 use crate::users::User;
 
@@ -74,6 +75,8 @@ pub(super) fn spec(service: &Service, around: &Surroundings<'_>) -> Result<Value
         cgroup: around.cgroup,
         netns: &around.netns,
         group: around.id,
+        // Started once and for long, from images of all ages.
+        programs: Programs::ThirtyTwoBit,
     }))
 }
 

@@ -29,6 +29,11 @@ const NUMBERS: u32 = 32_768;
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 const PROGRAMS: [&str; 5] = ["containerd", "runc", "containerd-shim-runc-v2", "busybox", "ip"];
 
+/// What containers are made with, when not containerd's own choice; see docs/testing.md.
+fn oci_runtime() -> Option<String> {
+    std::env::var("TIDEGATE_TEST_OCI_RUNTIME").ok()
+}
+
 /// A running containerd.
 pub struct Daemon {
     folder: TempDir,
@@ -75,7 +80,22 @@ impl Daemon {
         let folder = tempfile::Builder::new().prefix("tg").rand_bytes(5).tempdir_in("/tmp");
         let daemon = Self { folder: folder.expect("a folder"), child: None, number, _claim: claim };
         fs::write(daemon.path("config.toml"), daemon.toml()).expect("a file");
+        if oci_runtime().is_some() {
+            daemon.mount_controllers();
+        }
         Some(daemon)
+    }
+
+    /// Where both versions of control groups are mounted, crun wants all controllers in the first one.
+    fn mount_controllers(&self) {
+        let left = fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers");
+        for controller in left.unwrap_or_default().split_whitespace() {
+            let place = self.path(&format!("controller-{controller}"));
+            fs::create_dir(&place).expect("a folder");
+            let words = ["-t", "cgroup", "-o", controller, "cgroup"];
+            let mounted = Command::new("mount").args(words).arg(place).status();
+            assert!(mounted.is_ok_and(|status| status.success()), "{controller} is mounted");
+        }
     }
 
     /// Starts the daemon over what is there.
@@ -151,6 +171,7 @@ impl Daemon {
         config.run_dir = self.path("run");
         config.bridge = self.bridge();
         config.subnet = self.subnet();
+        config.oci_runtime = oci_runtime();
         // Other packages use this file too, and have a program of their own for it.
         config.collector = option_env!("CARGO_BIN_EXE_containerd-log-collector").map(Into::into);
         // Rules of the machine's firewall are shared by all.
@@ -202,21 +223,23 @@ impl Daemon {
                 pids.lines().filter_map(|pid| pid.parse().ok()).for_each(end);
             }
         }
+        self.shims().into_iter().for_each(end);
+    }
+
+    /// Processes of containerd's that look after containers.
+    pub fn shims(&self) -> Vec<i32> {
         let socket = self.socket().display().to_string();
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let is_shim = |entry: &fs::DirEntry| {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let words: Vec<_> =
                 line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-            let shim = words[0].ends_with("containerd-shim-runc-v2");
-            if shim && words.iter().any(|word| *word == socket) {
-                entry
-                    .file_name()
-                    .to_str()
-                    .and_then(|pid| pid.parse().ok())
-                    .into_iter()
-                    .for_each(end);
-            }
-        }
+            words[0].ends_with("containerd-shim-runc-v2")
+                && words.iter().any(|word| *word == socket)
+                // One that was called to start or to clean up ends by itself.
+                && !["start", "delete"].contains(&&**words.iter().rfind(|it| !it.is_empty()).unwrap_or(&words[0]))
+        };
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten().filter(is_shim);
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     fn remove_sockets_of_shims(&self) {
@@ -395,7 +418,7 @@ pub fn folders(path: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-fn end(pid: i32) {
+pub fn end(pid: i32) {
     end_with(pid, Signal::KILL);
 }
 

@@ -14,6 +14,7 @@ use crate::lock::LockFile;
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::pool::Pool;
+use crate::static_files::Kept;
 
 /// How calls are answered.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub enum Function {
     /// By a child that speaks HTTP.
     Http(Arc<Pool>),
     /// From files.
-    Files,
+    Files(Arc<Kept>),
 }
 
 /// A serving watchdog.

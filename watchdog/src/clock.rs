@@ -13,10 +13,15 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The time of day since 1970, in UTC.
+#[expect(clippy::disallowed_methods, reason = "log lines and files carry the time of day")]
+pub fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
 /// The time of day as log lines show it: `2026/05/01 12:00:00 `, in UTC.
-#[expect(clippy::disallowed_methods, reason = "log lines carry the time of day")]
 pub fn stamp() -> String {
-    stamp_of(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs())
+    stamp_of(wall().as_secs())
 }
 
 fn stamp_of(seconds: u64) -> String {

@@ -156,7 +156,7 @@ fn start_function(
     groups: &Groups,
     log: &Log,
 ) -> Result<(Function, Option<HttpChild>), LifeError> {
-    let Some(fprocess) = &config.fprocess else { return Ok((Function::Files, None)) };
+    let Some(fprocess) = &config.fprocess else { return Ok((Function::Files(Arc::default()), None)) };
     let Some(mut upstream) = config.upstream.clone() else {
         // Others let each call find out; a backend that waits for `ready` wants to know now.
         if config.control && !is_program(fprocess) {

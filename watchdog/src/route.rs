@@ -100,7 +100,9 @@ async fn function(
             Ok((modes::answer(app, fprocess, &parts, body, deadlines).await?, None))
         }
         Function::Http(pool) => proxy::answer(app, pool, parts, body, deadlines).await,
-        Function::Files => Ok((static_files::answer(&app.config.static_path, &parts).await, None)),
+        Function::Files(kept) => {
+            Ok((static_files::answer(&app.config.static_path, kept, &parts).await, None))
+        }
     }
 }
 

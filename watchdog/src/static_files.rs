@@ -5,13 +5,16 @@
 //!
 //! A file system may make us wait, so it is asked on a thread that may: once for an answer, the
 //! first piece of the file included, because handing work to such a thread and back costs more than
-//! the work. Only what is larger than a piece takes more turns.
+//! the work. Only what is larger than a piece takes more turns; and none is taken for small files
+//! that were just read and are still the same.
 
 mod content;
+mod kept;
 mod range;
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use http::header::{
@@ -20,16 +23,18 @@ use http::header::{
 };
 use http::{Method, Response, StatusCode, Uri, request};
 
-use self::content::Content;
+use self::content::{Content, PIECE};
+use self::kept::Mark;
 use crate::clock::civil;
 use crate::environment::percent_decoded;
 use crate::reply::Answer;
 
+pub use self::kept::Kept;
 pub use self::range::{Wanted, wanted};
 
 /// What a request asks of the file system.
 struct Question {
-    /// Where the path leads.
+    /// Where the path leads: for a folder, to its index.
     target: PathBuf,
     uri: Uri,
     /// Headers alone are wanted.
@@ -38,8 +43,16 @@ struct Question {
     range: Option<HeaderValue>,
 }
 
+/// What the headers say of a file.
+#[derive(Copy, Clone, Debug)]
+pub struct Facts {
+    length: u64,
+    /// Seconds since 1970.
+    modified: Option<u64>,
+}
+
 /// Answers a request from `root`.
-pub async fn answer(root: &Path, parts: &request::Parts) -> Response<Answer> {
+pub async fn answer(root: &Path, kept: &Arc<Kept>, parts: &request::Parts) -> Response<Answer> {
     let path = parts.uri.path();
     let Some(relative) = relative_path(path) else {
         return text(StatusCode::BAD_REQUEST, "invalid path\n");
@@ -47,14 +60,22 @@ pub async fn answer(root: &Path, parts: &request::Parts) -> Response<Answer> {
     if path.ends_with("/index.html") {
         return redirect("./");
     }
+    let mut target = root.join(relative);
+    if path.ends_with('/') {
+        target.push("index.html");
+    }
     let question = Question {
-        target: root.join(relative),
+        target,
         uri: parts.uri.clone(),
         head: parts.method == Method::HEAD,
         known: parts.headers.get(IF_MODIFIED_SINCE).cloned(),
         range: parts.headers.get(RANGE).cloned(),
     };
-    let answered = tokio::task::spawn_blocking(move || question.answer()).await;
+    if let Some(file) = kept.find(&question.target) {
+        return question.again(&file);
+    }
+    let kept = Arc::clone(kept);
+    let answered = tokio::task::spawn_blocking(move || question.answer(&kept)).await;
     // Only a watchdog that ends drops the question.
     answered.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, "cannot read files\n"))
 }
@@ -77,14 +98,23 @@ pub fn relative_path(path: &str) -> Option<PathBuf> {
 }
 
 impl Question {
+    fn is_for_folder(&self) -> bool {
+        self.uri.path().ends_with('/')
+    }
+
     /// Looks at files: may block.
-    fn answer(&self) -> Response<Answer> {
-        if self.uri.path().ends_with('/') {
-            return self.folder();
-        }
+    fn answer(&self, kept: &Kept) -> Response<Answer> {
         match content::open(&self.target) {
+            Ok((content, found)) if found.is_file() => {
+                self.file(&content, &found, kept).unwrap_or_else(|_| not_found())
+            }
+            // An index that may not be read hides the folder all the same.
+            Err(_) if self.is_for_folder() && self.target.is_file() => not_found(),
+            _ if self.is_for_folder() => {
+                let folder = self.target.parent().unwrap_or(&self.target);
+                listing(folder).unwrap_or_else(|_| not_found())
+            }
             Ok((_, found)) if found.is_dir() => self.to_folder(),
-            Ok((content, found)) if found.is_file() => self.file(&self.target, &content, &found),
             // A folder that may be entered, but not be read.
             Err(_) if self.target.is_dir() => self.to_folder(),
             _ => not_found(),
@@ -96,19 +126,50 @@ impl Question {
         redirect(&format!("./{name}/"))
     }
 
-    fn folder(&self) -> Response<Answer> {
-        let index = self.target.join("index.html");
-        match content::open(&index) {
-            Ok((content, found)) if found.is_file() => self.file(&index, &content, &found),
-            // An index that may not be read hides the folder all the same.
-            Err(_) if index.is_file() => not_found(),
-            _ => listing(&self.target).unwrap_or_else(|_| not_found()),
+    fn file(
+        &self,
+        content: &Content,
+        found: &Metadata,
+        kept: &Kept,
+    ) -> std::io::Result<Response<Answer>> {
+        let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let facts = Facts { length: found.len(), modified: modified.map(|since| since.as_secs()) };
+        let (mut response, start, count) = match self.begin(facts) {
+            Begun::Ended(response) => return Ok(response),
+            Begun::Part { response, start, count } => (response, start, count),
+        };
+        let whole = !self.head && count == facts.length && count <= PIECE;
+        let before = if whole { Mark::of(content) } else { None };
+        let body = content.part(start, if self.head { 0 } else { count })?;
+        let kind = content.kind(&self.target, facts.length, start, &body)?;
+        if let Some(mark) = before
+            && let Some(all) = body.whole(facts.length)
+            && Mark::of(content) == Some(mark)
+        {
+            kept.keep(&self.target, mark, kind, all, facts);
+        }
+        put(&mut response, CONTENT_TYPE, kind);
+        *response.body_mut() = body.into();
+        Ok(response)
+    }
+
+    fn again(&self, file: &kept::File) -> Response<Answer> {
+        match self.begin(file.facts) {
+            Begun::Ended(response) => response,
+            Begun::Part { mut response, start, count } => {
+                put(&mut response, CONTENT_TYPE, file.kind);
+                if !self.head {
+                    let part = file.part(start, count);
+                    *response.body_mut() = Answer::Bytes(part);
+                }
+                response
+            }
         }
     }
 
-    fn file(&self, path: &Path, content: &Content, found: &Metadata) -> Response<Answer> {
-        let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let stamp = modified.map(|since| http_date(since.as_secs()));
+    /// What can be said before the content is looked at.
+    fn begin(&self, facts: Facts) -> Begun {
+        let stamp = facts.modified.map(http_date);
         let mut response = Response::new(Answer::EMPTY);
         put(&mut response, ACCEPT_RANGES, "bytes");
         if let Some(stamp) = &stamp {
@@ -118,9 +179,9 @@ impl Question {
         let known = self.known.as_ref().and_then(|value| value.to_str().ok());
         if known.is_some() && known == stamp.as_deref() {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
-            return response;
+            return Begun::Ended(response);
         }
-        let length = found.len();
+        let length = facts.length;
         let range = self.range.as_ref().and_then(|value| value.to_str().ok());
         let (start, count) = match range.map_or(Wanted::All, |text| wanted(text, length)) {
             Wanted::All => (0, length),
@@ -133,18 +194,20 @@ impl Question {
             Wanted::Nothing => {
                 let mut response = text(StatusCode::RANGE_NOT_SATISFIABLE, "no such range\n");
                 put(&mut response, CONTENT_RANGE, &format!("bytes */{length}"));
-                return response;
+                return Begun::Ended(response);
             }
         };
-        let Ok(body) = content.part(start, if self.head { 0 } else { count }) else {
-            return not_found();
-        };
-        let Ok(kind) = content.kind(path, length, start, &body) else { return not_found() };
-        put(&mut response, CONTENT_TYPE, kind);
         put(&mut response, CONTENT_LENGTH, &count.to_string());
-        *response.body_mut() = body.into();
-        response
+        Begun::Part { response, start, count }
     }
+}
+
+/// An answer that has its headers, but for the content type.
+enum Begun {
+    /// Nothing of the content is wanted.
+    Ended(Response<Answer>),
+    /// This part of it is.
+    Part { response: Response<Answer>, start: u64, count: u64 },
 }
 
 /// The names in a folder, as links.
@@ -222,7 +285,10 @@ fn put(response: &mut Response<Answer>, name: HeaderName, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
+    use rustix::fs::Mode;
 
     use super::*;
 
@@ -236,16 +302,65 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("index.html"), "hello").expect("a file");
         let (parts, ()) = http::Request::new(()).into_parts();
-        let mut answering = Box::pin(answer(folder.path(), &parts));
-        let mut polls = 0;
-        let response = std::future::poll_fn(|cx| {
-            polls += 1;
-            answering.as_mut().poll(cx)
-        })
-        .await;
+        let (polls, response) = polled(folder.path(), &Arc::default(), &parts).await;
         // Started, and ended.
         assert!(polls <= 2, "{polls} polls");
         assert!(matches!(response.body(), Answer::Bytes(bytes) if bytes == "hello"));
+    }
+
+    /// An answer, and how often it was looked after.
+    async fn polled(
+        root: &Path,
+        kept: &Arc<Kept>,
+        parts: &request::Parts,
+    ) -> (u32, Response<Answer>) {
+        let mut answering = Box::pin(answer(root, kept, parts));
+        let mut polls = 0;
+        let polling = std::future::poll_fn(|cx| {
+            polls += 1;
+            answering.as_mut().poll(cx)
+        });
+        let response = polling.await;
+        (polls, response)
+    }
+
+    #[tokio::test]
+    async fn what_was_just_read_is_answered_at_once_for_as_long_as_it_is_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let page = folder.path().join("page.txt");
+        std::fs::write(&page, "hello").expect("a file");
+        let kept = Arc::new(Kept::after_a_rest_of(Duration::ZERO));
+        let request = |name, value| {
+            let uri = "/page.txt";
+            http::Request::get(uri).header(name, value).body(()).expect("good").into_parts().0
+        };
+        let plain = request("x-none", "");
+        let first = polled(folder.path(), &kept, &plain).await.1;
+        let (path, cached) = (rustix::fs::OFlags::PATH, rustix::fs::ResolveFlags::CACHED);
+        if rustix::fs::openat2(rustix::fs::CWD, "/", path, Mode::empty(), cached).is_err() {
+            // A kernel before 5.12, or one that may not be asked.
+            return;
+        }
+        assert!(kept.find(&page).is_some());
+        let date = first.headers()[LAST_MODIFIED].to_str().expect("text");
+        for (name, value, status, body) in [
+            ("x-none", "", 200, "hello"),
+            ("range", "bytes=1-2", 206, "el"),
+            ("range", "bytes=9-", 416, "no such range\n"),
+            ("if-modified-since", date, 304, ""),
+        ] {
+            let (polls, response) = polled(folder.path(), &kept, &request(name, value)).await;
+            assert_eq!((polls, response.status().as_u16()), (1, status), "{name}");
+            assert!(matches!(response.body(), Answer::Bytes(bytes) if bytes == body), "{name}");
+        }
+        let again = polled(folder.path(), &kept, &plain).await.1;
+        assert_eq!(again.headers(), first.headers());
+
+        std::fs::write(&page, "changed").expect("a file");
+        let changed = polled(folder.path(), &kept, &plain).await.1;
+        assert!(matches!(changed.body(), Answer::Bytes(bytes) if bytes == "changed"));
+        std::fs::remove_file(&page).expect("a file");
+        assert_eq!(polled(folder.path(), &kept, &plain).await.1.status(), StatusCode::NOT_FOUND);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::content_type;
 use crate::reply::{Answer, Cut};
 
 /// Bytes read from a file at once.
-const PIECE: u64 = 64 * 1024;
+pub const PIECE: u64 = 64 * 1024;
 /// Bytes at a file's start that tell its kind.
 const TELLING: usize = 512;
 
@@ -78,6 +79,20 @@ impl Content {
             return Ok(content_type::sniffed(first));
         }
         Ok(content_type::sniffed(&read(&self.0, 0, TELLING as u64)?))
+    }
+}
+
+impl Part {
+    /// All of a file of this length, when this is it.
+    pub fn whole(&self, length: u64) -> Option<Bytes> {
+        let is_whole = self.left == 0 && self.piece.len() as u64 == length;
+        is_whole.then(|| self.piece.clone())
+    }
+}
+
+impl AsFd for Content {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

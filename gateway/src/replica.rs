@@ -105,6 +105,10 @@ impl Handle {
     /// Follows what the provider says. A replica that has left service is no victim any more: should it
     /// come back, thawed, it serves again.
     pub(crate) fn follow(&self, phase: Phase) {
+        // Its program starts anew. One that thaws is the same; what it started meanwhile must not come between.
+        if matches!(phase, Phase::Starting | Phase::Backoff | Phase::Created) {
+            self.pool.forget();
+        }
         if matches!(phase, Phase::Frozen | Phase::Created | Phase::Stopping) {
             self.draining.store(false, Ordering::SeqCst);
             self.ending.store(false, Ordering::SeqCst);

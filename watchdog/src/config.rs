@@ -37,6 +37,8 @@ pub struct Config {
     pub fprocess: Option<Fprocess>,
     /// Where calls arrive.
     pub listen: Address,
+    /// Where they arrive as well, from this network alone.
+    pub local: Option<Address>,
     /// Where metrics are served; none when switched off.
     pub metrics: Option<Address>,
     /// Whether fd 0 is the parent's end of the control stream.
@@ -129,6 +131,7 @@ impl Config {
             mode,
             fprocess: read_fprocess(vars, &mut reader, mode),
             listen: read_listen(vars, &mut reader),
+            local: read_local(vars, &mut reader),
             metrics: read_metrics(vars, &mut reader),
             control,
             timeouts,
@@ -216,6 +219,15 @@ fn read_listen(vars: &Vars, reader: &mut Reader<'_>) -> Address {
         reader.refuse("TIDEGATE_LISTEN", "unix:/path, tcp:ADDRESS:PORT or ADDRESS:PORT");
         Address::Port(port)
     })
+}
+
+fn read_local(vars: &Vars, reader: &mut Reader<'_>) -> Option<Address> {
+    let text = vars.get("TIDEGATE_LOCAL")?;
+    let local = Address::parse_name(text);
+    if local.is_none() {
+        reader.refuse("TIDEGATE_LOCAL", "@NAME, with a name of at most 107 bytes");
+    }
+    local
 }
 
 fn read_metrics(vars: &Vars, reader: &mut Reader<'_>) -> Option<Address> {

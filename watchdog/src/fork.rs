@@ -52,7 +52,8 @@ pub struct Running {
 }
 
 /// Variables of our own that a function must not take for its own.
-pub const HIDDEN: [&str; 3] = ["TIDEGATE_LISTEN", "TIDEGATE_CONTROL", "TIDEGATE_METRICS"];
+pub const HIDDEN: [&str; 4] =
+    ["TIDEGATE_LISTEN", "TIDEGATE_LOCAL", "TIDEGATE_CONTROL", "TIDEGATE_METRICS"];
 
 /// A command in a process group of its own.
 pub fn command(fprocess: &Fprocess) -> Command {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ use crate::control::{self, Report};
 use crate::fault::exit_text;
 use crate::fprocess::Fprocess;
 use crate::group::Groups;
-use crate::listen::Address;
+use crate::listen::{Address, Listener};
 use crate::lock::LockFile;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -108,6 +109,8 @@ async fn serve_until_end(
 ) -> Result<(), LifeError> {
     let mut stop = Stop::new().map_err(LifeError::Signals)?;
     let lock = LockFile::new(&config.temporary, config.suppress_lock);
+    // First, so that whoever is answered over the port finds it there.
+    let local = bind_local(config.local.as_ref(), log).await;
     let listener = bind(&config.listen).await?;
     let metrics = Metrics::new();
     if let Some(address) = &config.metrics {
@@ -131,7 +134,8 @@ async fn serve_until_end(
         accepting: AtomicBool::new(true),
         ready: AtomicBool::new(false),
     });
-    let server = tokio::spawn(serve(Arc::clone(&app), listener));
+    let servers = local.into_iter().chain([listener]).map(|one| serve(Arc::clone(&app), one));
+    let server = tokio::spawn(join_all(servers.collect::<Vec<_>>()));
     tokio::select! {
         () = become_ready(&app) => {
             *started = true;
@@ -146,9 +150,16 @@ async fn serve_until_end(
     }
 }
 
-async fn bind(address: &Address) -> Result<crate::listen::Listener, LifeError> {
+async fn bind(address: &Address) -> Result<Listener, LifeError> {
     let bound = address.bind().await;
     bound.map_err(|fault| LifeError::Listen { address: address.clone(), fault })
+}
+
+/// Calls come over the port as well, so that a name which somebody has is no reason to give up.
+async fn bind_local(address: Option<&Address>, log: &Log) -> Option<Listener> {
+    let address = address?;
+    let bound = address.bind().await;
+    bound.map_err(|fault| log.line(format!("not listening on {address}: {fault}"))).ok()
 }
 
 fn start_function(
@@ -156,7 +167,9 @@ fn start_function(
     groups: &Groups,
     log: &Log,
 ) -> Result<(Function, Option<HttpChild>), LifeError> {
-    let Some(fprocess) = &config.fprocess else { return Ok((Function::Files(Arc::default()), None)) };
+    let Some(fprocess) = &config.fprocess else {
+        return Ok((Function::Files(Arc::default()), None));
+    };
     let Some(mut upstream) = config.upstream.clone() else {
         // Others let each call find out; a backend that waits for `ready` wants to know now.
         if config.control && !is_program(fprocess) {
@@ -227,7 +240,7 @@ fn stop_accepting(app: &App) {
 /// Drains: unhealthy first, calls served meanwhile; then no new connections; then the child ends.
 async fn drain(
     app: &App,
-    server: JoinHandle<()>,
+    server: JoinHandle<Vec<()>>,
     mut child: Option<HttpChild>,
 ) -> Result<(), LifeError> {
     let interval = app.config.timeouts.healthcheck_interval;

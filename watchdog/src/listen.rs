@@ -1,10 +1,13 @@
-//! Where calls arrive: a TCP port, a TCP address or a Unix socket.
+//! Where calls arrive: a TCP port, a TCP address or a Unix socket, with a path or without.
 //!
 //! A Unix socket left by a dead process is replaced; one that answers is taken, like a port.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{
+    SocketAddr as UnixAddress, UnixListener as StdUnixListener, UnixStream as StdUnixStream,
+};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -21,6 +24,8 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A path.
     Unix(PathBuf),
+    /// A name in the network that this process is in.
+    Name(String),
 }
 
 /// A bound listener.
@@ -30,6 +35,8 @@ pub enum Listener {
     Tcp(TcpListener),
     /// On a path; the file goes with the listener.
     Unix(UnixListener, SocketFile),
+    /// On a name in this network, which has no file.
+    Name(UnixListener, String),
 }
 
 /// A socket's file, removed when this is dropped.
@@ -56,6 +63,15 @@ impl Address {
         port_only.parse().map(Self::Port).or_else(|_| text.parse().map(Self::Tcp)).ok()
     }
 
+    /// Reads `@name`: a socket that only processes of the same network can connect to.
+    ///
+    /// There is no file, so that none has to be shared, and none can be replaced by something else.
+    pub fn parse_name(text: &str) -> Option<Self> {
+        let name = text.strip_prefix('@')?;
+        let good = !name.is_empty() && UnixAddress::from_abstract_name(name).is_ok();
+        good.then(|| Self::Name(name.to_owned()))
+    }
+
     /// Binds it.
     pub async fn bind(&self) -> io::Result<Listener> {
         match self {
@@ -72,6 +88,7 @@ impl Address {
             }
             Self::Tcp(address) => TcpListener::bind(address).await.map(Listener::Tcp),
             Self::Unix(path) => bind_unix(path),
+            Self::Name(name) => bind_name(name),
         }
     }
 }
@@ -90,12 +107,19 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     Ok(Listener::Unix(bound, SocketFile(path.to_owned())))
 }
 
+fn bind_name(name: &str) -> io::Result<Listener> {
+    let listener = StdUnixListener::bind_addr(&UnixAddress::from_abstract_name(name)?)?;
+    listener.set_nonblocking(true)?;
+    Ok(Listener::Name(UnixListener::from_std(listener)?, name.to_owned()))
+}
+
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Port(port) => write!(f, "port {port}"),
             Self::Tcp(address) => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Name(name) => write!(f, "@{name}"),
         }
     }
 }
@@ -109,23 +133,27 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok(Connection::Tcp(stream))
             }
-            Self::Unix(listener, _) => Ok(Connection::Unix(listener.accept().await?.0)),
+            Self::Unix(listener, _) | Self::Name(listener, _) => {
+                Ok(Connection::Unix(listener.accept().await?.0))
+            }
         }
     }
 
-    /// The port or path that it is bound to.
+    /// The port, path or name that it is bound to.
     pub fn place(&self) -> String {
         match self {
             Self::Tcp(listener) => {
                 listener.local_addr().map_or_else(|_| "?".into(), |bound| bound.port().to_string())
             }
             Self::Unix(_, file) => file.0.display().to_string(),
+            Self::Name(_, name) => format!("@{name}"),
         }
     }
 
-    /// Whether only processes of this machine, with access to a path, can connect.
+    /// Whether only processes of this machine, with access to a path or to this network, can
+    /// connect.
     pub fn is_local(&self) -> bool {
-        matches!(self, Self::Unix(..))
+        matches!(self, Self::Unix(..) | Self::Name(..))
     }
 }
 

@@ -8,7 +8,7 @@ use tidegate_provider::Address;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::inside;
+use super::inside::{self, NoLocal};
 
 /// A socket to a replica.
 #[derive(Debug)]
@@ -20,18 +20,16 @@ pub(crate) enum Io {
 }
 
 impl Io {
-    /// Opens a socket.
-    pub(crate) async fn connect(address: &Address) -> io::Result<Self> {
+    /// Opens a socket. `no_local` is what is known of a replica that may listen in two places.
+    pub(crate) async fn connect(address: &Address, no_local: &NoLocal) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))
             }
-            Address::Inside { network, address } => {
-                let stream = inside::connect(network, *address).await?;
-                stream.set_nodelay(true)?;
-                Ok(Self::Tcp(stream))
+            Address::Inside { network, address, local } => {
+                inside::connect(network, *address, local, no_local).await
             }
             Address::Unix(path) => Ok(Self::Unix(UnixStream::connect(path.as_path()).await?)),
         }

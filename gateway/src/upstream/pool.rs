@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::connection::Connection;
+use super::inside::NoLocal;
 use super::io::Io;
 use crate::workers;
 
@@ -51,6 +52,7 @@ pub(crate) struct Pool {
     /// The first for threads that are no workers, then one for each worker.
     shelves: Box<[Shelf]>,
     dialling: Semaphore,
+    no_local: NoLocal,
 }
 
 /// Why no connection could be made.
@@ -71,7 +73,7 @@ impl Pool {
     /// An empty pool.
     pub(crate) fn new(settings: &PoolSettings) -> Self {
         let shelves = (0..=settings.threads).map(|_| Shelf::default()).collect();
-        Self { shelves, dialling: Semaphore::new(DIALLING) }
+        Self { shelves, dialling: Semaphore::new(DIALLING), no_local: NoLocal::default() }
     }
 
     /// A connection for a request that has to be answered by `deadline`: an idle one, else a new one.
@@ -94,7 +96,7 @@ impl Pool {
             if let Some(connection) = self.take_idle() {
                 return Ok(connection);
             }
-            Ok(Connection::new(dial(address).await?, deadline))
+            Ok(Connection::new(dial(address, &self.no_local).await?, deadline))
         }));
         dialled.await.unwrap_or(Err(ConnectError::TooSlow(limit)))
     }
@@ -131,6 +133,11 @@ impl Pool {
         }
     }
 
+    /// The replica may have a new life, and listen in other places than before.
+    pub(crate) fn forget(&self) {
+        self.no_local.forget();
+    }
+
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
         for shelf in &self.shelves {
@@ -160,10 +167,10 @@ impl Shelf {
     }
 }
 
-async fn dial(address: &Address) -> Result<Io, ConnectError> {
+async fn dial(address: &Address, no_local: &NoLocal) -> Result<Io, ConnectError> {
     let mut pause = Duration::from_millis(1);
     loop {
-        match Io::connect(address).await {
+        match Io::connect(address, no_local).await {
             Ok(io) => return Ok(io),
             // A Unix socket whose listen queue is full says so at once instead of letting us wait.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

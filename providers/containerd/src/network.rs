@@ -388,6 +388,12 @@ impl Drop for Taken {
     }
 }
 
+/// The name on which a replica's watchdog, if it is ours, listens beside its port.
+///
+/// Abstract names belong to a network, and a replica's network is its own: each replica has this name for itself. Only its
+/// own processes and we can take or reach it, and no file is involved that could be another one.
+pub(crate) const LOCAL: &str = "tidegate";
+
 /// Where a replica listens.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -399,7 +405,7 @@ pub(crate) struct Place {
 impl Place {
     /// As the gateway reaches it.
     pub(crate) fn address(&self) -> Address {
-        Address::Inside { network: self.network.clone(), address: self.socket }
+        Address::Inside { network: self.network.clone(), address: self.socket, local: LOCAL.into() }
     }
 }
 

@@ -11,6 +11,7 @@ use tidegate_provider_machine::Limits;
 use crate::deployed::allows_32_bit;
 use crate::error::Failure;
 use crate::manifest::ProcessConfig;
+use crate::network::LOCAL;
 use crate::seccomp::{self, Programs};
 use crate::users::User;
 
@@ -192,6 +193,7 @@ fn env(container: &Container<'_>) -> Vec<String> {
         env.insert("fprocess".to_owned(), deployment.process.clone());
     }
     env.insert("OPENFAAS_NAME".to_owned(), deployment.function.name().to_owned());
+    env.insert("TIDEGATE_LOCAL".to_owned(), format!("@{LOCAL}"));
     env.insert("OPENFAAS_NAMESPACE".to_owned(), deployment.function.namespace().to_owned());
     env.into_iter().map(|(name, text)| format!("{name}={text}")).collect()
 }
@@ -341,6 +343,7 @@ mod tests {
             "OPENFAAS_NAME=fn",
             "OPENFAAS_NAMESPACE=openfaas-fn",
             "PATH=/bin",
+            "TIDEGATE_LOCAL=@tidegate",
             "fprocess=cat",
             "healthcheck_interval=100ms"
         ]);

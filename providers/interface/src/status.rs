@@ -60,6 +60,9 @@ pub enum Address {
         network: Arc<PathBuf>,
         /// The address there.
         address: SocketAddr,
+        /// The name, in that network, of an abstract Unix socket on which the replica may answer as well; connections
+        /// to it cost less.
+        local: Arc<str>,
     },
 }
 

@@ -71,6 +71,8 @@ fn what_would_be_unsafe_to_ignore_is_refused() {
         ("ready_path", "no-slash"),
         ("TIDEGATE_CONTROL", "fd3"),
         ("TIDEGATE_LISTEN", "unix:relative"),
+        ("TIDEGATE_LOCAL", "/a/path"),
+        ("TIDEGATE_LOCAL", "@"),
     ] {
         let bad = of(&[("fprocess", "cat"), (name, text)]).unwrap_err();
         assert!(bad.to_string().starts_with(name), "{bad}");
@@ -81,7 +83,8 @@ proptest! {
     #[test]
     fn no_environment_panics(text in any::<String>(), mode in "(classic|streaming|http|static)?") {
         for name in [
-            "fprocess", "port", "TIDEGATE_LISTEN", "TIDEGATE_METRICS", "upstream_url", "ready_path",
+            "fprocess", "port", "TIDEGATE_LISTEN", "TIDEGATE_LOCAL", "TIDEGATE_METRICS", "upstream_url",
+            "ready_path",
             "content_type", "log_buffer_size", "write_timeout", "healthcheck_interval",
         ] {
             let _ = of(&[("fprocess", "cat"), ("mode", &mode), (name, &text)]);

@@ -1,12 +1,14 @@
 //! Start, probes, lock file, metrics, draining, and the command line.
 
-use std::io::Write as _;
+use std::io::{self, BufReader, Write as _};
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::harness::{Watchdog, eventually, folder};
+use crate::harness::{Answer, Watchdog, eventually, folder};
 
 #[test]
 fn health_follows_the_lock_file() {
@@ -174,4 +176,29 @@ fn the_command_line_knows_version_and_healthcheck() {
     std::fs::write(folder.path().join(".lock"), "").unwrap();
     assert_eq!(run("-run-healthcheck").status.code(), Some(0));
     assert_eq!(run("-nonsense").status.code(), Some(2));
+}
+
+#[test]
+fn a_name_is_listened_on_beside_the_port_unless_somebody_has_it() {
+    // Names are the machine's, for processes that have no network of their own.
+    let name = format!("tidegate-test-{}", std::process::id());
+    let local = format!("@{name}");
+    let mut first = Watchdog::shell("env", &[("TIDEGATE_LOCAL", &local)]);
+    let call = || {
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let mut stream = UnixStream::connect_addr(&address)?;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")?;
+        io::Result::Ok(Answer::read(&mut BufReader::new(stream), false))
+    };
+    let answer = call().unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(!answer.text().contains("TIDEGATE_LOCAL"), "{}", answer.text());
+    assert_eq!(first.get("/_/health").status, 200);
+
+    let second = Watchdog::shell("cat", &[("TIDEGATE_LOCAL", &local)]);
+    second.wait_for(&format!("not listening on {local}: "));
+    assert_eq!(second.post("/", b"by port").text(), "by port");
+    first.signal(Signal::TERM);
+    assert_eq!(first.exit().code(), Some(0));
+    assert!(call().is_err());
 }

@@ -1,4 +1,5 @@
-//! How often a second the backend can freeze and thaw: its own code on a control group of a process that never rests.
+//! How often a second the backend can freeze and thaw: its own code on control groups of a process that sleeps, as one without
+//! calls does, and of one that never rests.
 //!
 //! `cargo bench -p tidegate-provider-containerd --bench thaws`, as root; without root or control groups it says so.
 
@@ -20,7 +21,11 @@ use cgroup::{Cgroup, Hierarchy};
 const ROUNDS: usize = 5;
 const SPAN: Duration = Duration::from_secs(2);
 
-/// A process that never rests, in a group of its own; both are gone with this.
+/// Processes, and what they do.
+const PROGRAMS: [(&[&str], &str); 2] =
+    [(&["sleep", "1000"], "a process that sleeps"), (&["yes"], "a process that never rests")];
+
+/// A process in a group of its own; both are gone with this.
 struct Runner {
     child: Child,
     cgroup: Cgroup,
@@ -32,18 +37,20 @@ fn main() {
     let Some(hierarchy) = Hierarchy::find(&mounts) else {
         return eprintln!("skipped: no control groups are mounted");
     };
-    let runner = match Runner::start(&hierarchy) {
-        Ok(runner) => runner,
-        Err(failure) => return eprintln!("skipped, needs root: {failure}"),
-    };
-    let mut rounds: Vec<(f64, Duration)> = (0..ROUNDS).map(|_| round(&runner.cgroup)).collect();
-    rounds.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let (pairs, thaw) = rounds[ROUNDS / 2];
-    println!(
-        "freeze and thaw, one after the other: {pairs:.0} a second; a thaw alone takes {thaw:.1?}, {:.0} a second; \
-         median of {ROUNDS} rounds of {SPAN:?}",
-        1.0 / thaw.as_secs_f64()
-    );
+    for (words, what) in PROGRAMS {
+        let runner = match Runner::start(&hierarchy, words) {
+            Ok(runner) => runner,
+            Err(failure) => return eprintln!("skipped, needs root: {failure}"),
+        };
+        let mut rounds: Vec<(f64, Duration)> = (0..ROUNDS).map(|_| round(&runner.cgroup)).collect();
+        rounds.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        let (pairs, thaw) = rounds[ROUNDS / 2];
+        println!(
+            "{what}: frozen and thawed {pairs:.0} times a second; a thaw alone takes {thaw:.1?}, {:.0} a second; \
+             median of {ROUNDS} rounds of {SPAN:?}",
+            1.0 / thaw.as_secs_f64()
+        );
+    }
 }
 
 /// Pairs a second, and the mean time of a thaw.
@@ -60,7 +67,7 @@ fn round(cgroup: &Cgroup) -> (f64, Duration) {
 }
 
 impl Runner {
-    fn start(hierarchy: &Hierarchy) -> std::io::Result<Self> {
+    fn start(hierarchy: &Hierarchy, words: &[&str]) -> std::io::Result<Self> {
         let name = format!("tidegate-thaws-{}", std::process::id());
         let root = match hierarchy {
             Hierarchy::One { freezer, .. } => freezer,
@@ -68,7 +75,7 @@ impl Runner {
         };
         let folder = root.join(&name);
         fs::create_dir(&folder)?;
-        let child = Command::new("yes").stdout(Stdio::null()).spawn()?;
+        let child = Command::new(words[0]).args(&words[1..]).stdout(Stdio::null()).spawn()?;
         let cgroup = Cgroup::new(hierarchy, &name);
         let runner = Self { child, cgroup, folder };
         fs::write(runner.folder.join("cgroup.procs"), runner.child.id().to_string())?;

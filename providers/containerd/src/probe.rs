@@ -6,13 +6,20 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::unix::pipe::Receiver;
 use tokio::time::{sleep, timeout};
 
-/// Pauses between tries: short at first, since a static server is ready within a millisecond.
-const SHORT: Duration = Duration::from_millis(1);
-const SHORT_TRIES: u32 = 20;
+/// Between tries at first: a small server is ready within a millisecond or two.
+const SHORT: Duration = Duration::from_micros(500);
+const SHORT_TRIES: u32 = 60;
+/// Pauses after that, doubled each time.
+const FIRST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 /// Longest that one try may take.
 const TRY: Duration = Duration::from_secs(5);
@@ -21,15 +28,47 @@ const HEAD: usize = 1024;
 
 /// Waits until `address` answers a GET of `path` with anything but a server's error.
 pub(crate) async fn ready(address: SocketAddr, path: &str) {
-    let mut pause = SHORT;
+    let mut ticks = Ticks::every(SHORT).ok();
+    let mut pause = FIRST;
     for attempt in 0_u32.. {
         if let Ok(Ok(true)) = timeout(TRY, ask(address, path)).await {
             return;
         }
-        if attempt >= SHORT_TRIES {
-            pause = (pause * 2).min(LONGEST);
+        if attempt == SHORT_TRIES {
+            ticks = None;
         }
-        sleep(pause).await;
+        match &mut ticks {
+            Some(ticks) => ticks.next().await,
+            None => {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST);
+            }
+        }
+    }
+}
+
+/// A timer on a file descriptor: tokio's own waits in whole milliseconds, and one more.
+#[derive(Debug)]
+struct Ticks {
+    /// Not a pipe, but read like one: 8 bytes when the time has come.
+    timer: Receiver,
+}
+
+impl Ticks {
+    fn every(span: Duration) -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let span = Timespec { tv_sec: 0, tv_nsec: span.subsec_nanos().into() };
+        let spec = Itimerspec { it_interval: span, it_value: span };
+        timerfd_settime(&timer, TimerfdTimerFlags::empty(), &spec)?;
+        Ok(Self { timer: Receiver::from_owned_fd_unchecked(timer)? })
+    }
+
+    async fn next(&mut self) {
+        // Room for more than the 8 bytes: a short read tells tokio that nothing is left.
+        if self.timer.read(&mut [0; 16]).await.is_err() {
+            sleep(SHORT).await;
+        }
     }
 }
 

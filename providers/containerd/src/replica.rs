@@ -51,6 +51,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// another kind of machine.
 const BAD_CALL: u32 = 128 + Signal::SIGSYS as u32;
 
+/// The quickest runtime takes so long until a program runs: before that nobody needs to be asked.
+const RUNTIME_TAKES: Duration = Duration::from_millis(2);
+
 /// What a replica keeps from one life to the next.
 #[derive(Debug, Default)]
 pub struct Seat {
@@ -182,10 +185,14 @@ impl Stage<'_> {
         let Created { live, ending, place } = created;
         let path = &self.life.revision().spec.ready_path;
         let mut starting = pin!(containers::start(&self.scope, &self.container));
+        let probing = async {
+            tokio::time::sleep(RUNTIME_TAKES).await;
+            probe::ready(place.socket, path).await;
+        };
         let ready = tokio::select! {
             biased;
             started = &mut starting => started.map(|()| false)?,
-            () = probe::ready(place.socket, path) => {
+            () = probing => {
                 self.life.ready(Some(place.address()), "");
                 starting.await.inspect_err(|failure| self.life.lost(&failure.to_string()))?;
                 true

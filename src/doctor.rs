@@ -68,11 +68,15 @@ pub async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         running = gateway_checks(&gateway, &mut checks).await;
     }
     machine::checks(context, gateway.url(), running, &mut checks);
-    // Settings that cannot be read are told by `up`.
-    if let Ok(config) = Config::read(context.vars.clone())
-        && args.provider.unwrap_or(config.backend) != Backend::Process
-    {
-        containerd_checks(&config.containerd, &mut checks).await;
+    match Config::read(context.vars.clone()) {
+        Ok(config) if args.provider.unwrap_or(config.backend) != Backend::Process => {
+            containerd_checks(&config.containerd, &mut checks).await;
+        }
+        Ok(_) => {}
+        Err(bad) => {
+            let check = Check::new("this machine", "settings", State::Fail, bad);
+            checks.push(check.mend("set what docs/configuration.md allows, or unset it"));
+        }
     }
     print(context, &checks)?;
     let failed = checks.iter().filter(|check| check.state == State::Fail).count();

@@ -10,9 +10,6 @@ use tidegate_provider_machine::Settings;
 
 use crate::{Registries, Subnet};
 
-/// A function of two replicas is to keep one when a shim dies.
-const LEAST_SHIMS: NonZeroUsize = NonZeroUsize::new(2).expect("it is no zero");
-
 /// Settings of the containerd backend.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -73,9 +70,7 @@ impl Config {
             namespace_prefix: String::new(),
             snapshotter: "overlayfs".to_owned(),
             oci_runtime: None,
-            shims: Some(
-                std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).max(LEAST_SHIMS),
-            ),
+            shims: None,
             run_dir: "/run/tidegate".into(),
             plugin_dirs: vec!["/usr/lib/cni".into(), "/opt/cni/bin".into()],
             bridge: "openfaas0".to_owned(),

@@ -203,7 +203,13 @@ pub(crate) async fn end_task(
 ) -> Result<(), Failure> {
     let mut tries = 0;
     loop {
-        let Some(process) = task(scope, id).await? else { return Ok(()) };
+        let Some(process) = task(scope, id).await? else {
+            // With its shim, perhaps.
+            if let Some(shim) = shim {
+                shim.gone();
+            }
+            return Ok(());
+        };
         if process.status() != Status::Stopped {
             // What it says is of no matter: the state decides.
             let killed = kill(scope, id, SIGKILL, true).await;

@@ -17,6 +17,7 @@ use crate::Config;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::connection::{Connection, Scope};
 use crate::dns::{Names, Sockets};
+use crate::doctor::{self, Missing};
 use crate::error::Failure;
 use crate::events::Board;
 use crate::firewall;
@@ -69,6 +70,11 @@ pub(crate) struct Ground {
 impl Ground {
     /// Takes containerd's namespaces, and makes what replicas need.
     pub(crate) async fn open(config: Config, state: Arc<StateDir>) -> Result<Arc<Self>, OpenError> {
+        if let (Some(_), Some(Missing { what, mend })) =
+            (&config.oci_runtime, doctor::oci_runtime(&config))
+        {
+            return Err(open_failure(Failure::Told(format!("{what}; {mend}"))));
+        }
         let connection = Connection::new(&config.socket, &format!("tg-{}", state.name()));
         connection.version().await.map_err(open_failure)?;
         let prefix = config.namespace_prefix.clone();

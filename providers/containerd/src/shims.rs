@@ -1,8 +1,8 @@
 //! Which of containerd's helper processes looks after a container. They are called shims; each takes memory and
 //! time to start, and can look after many containers.
 //!
-//! By default a few are shared by all functions of a namespace: a container comes to the one with the fewest, so that
-//! the replicas of a function are spread, and it does not lose all of them with one shim.
+//! Each function has one of its own, or all functions of a namespace share a few: then a container comes to the one with
+//! the fewest.
 //!
 //! A shim ends with the last task that is removed from it, also while the next one is on its way to it. So the last
 //! removal and the making of tasks at one shim exclude each other here.
@@ -117,11 +117,16 @@ impl Member {
         }
     }
 
-    /// To be held while the task is removed, if there is any.
-    pub(crate) async fn removing(&self) -> Held<'_> {
+    /// Its task is gone, or will be.
+    pub(crate) fn gone(&self) {
         if self.has_task.swap(false, Ordering::SeqCst) {
             self.shim.tasks.fetch_sub(1, Ordering::SeqCst);
         }
+    }
+
+    /// To be held while the task is removed, if there is any.
+    pub(crate) async fn removing(&self) -> Held<'_> {
+        self.gone();
         if self.shim.tasks.load(Ordering::SeqCst) > 0 {
             let held = self.shim.gate.read().await;
             // Others may have begun to go meanwhile; who waits to go alone waits for us.
@@ -135,10 +140,8 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
+        self.gone();
         let mut shims = self.shims.lock();
-        if self.has_task.load(Ordering::SeqCst) {
-            self.shim.tasks.fetch_sub(1, Ordering::SeqCst);
-        }
         if self.shim.members.fetch_sub(1, Ordering::Relaxed) == 1 {
             shims.remove(&self.key);
         }

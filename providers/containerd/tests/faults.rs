@@ -213,6 +213,16 @@ async fn a_second_tidegate_on_the_same_functions_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_program_is_refused_before_functions_need_it_to_start() {
+    let Some(harness) = ContainerdHarness::new() else { return };
+    let mut config = harness.config.clone();
+    config.oci_runtime = Some("/etc/passwd".to_owned());
+    let refused = ContainerdProvider::open(config, TaskTracker::new()).await;
+    let told = refused.expect_err("nothing could be started").to_string();
+    assert!(told.contains("/etc/passwd is no program") && told.contains("unset"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_image_leaves_the_old_revision_serving() {
     let Some(place) = Place::open().await else { return };
     let deployment = function("imaged", SHELL);
@@ -347,7 +357,7 @@ async fn a_32_bit_program_runs_where_that_is_allowed_and_else_is_killed_with_a_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_shims_die_no_function_loses_all_its_replicas_and_all_come_back() {
+async fn when_a_shim_dies_its_replicas_come_back_and_those_of_others_go_on() {
     let two = std::num::NonZeroUsize::new(2);
     let Some(place) = Place::with(|it| it.shims = two).await else { return };
     let one = place.deployed(function("one", SHELL), 4).await;

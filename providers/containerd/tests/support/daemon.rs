@@ -7,6 +7,7 @@
     reason = "a test looks at its surroundings and waits for other programs"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -88,8 +89,15 @@ impl Daemon {
 
     /// Where both versions of control groups are mounted, crun wants all controllers in the first one.
     fn mount_controllers(&self) {
-        let left = fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers");
-        for controller in left.unwrap_or_default().split_whitespace() {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let (left, mounts) =
+            (read("/sys/fs/cgroup/unified/cgroup.controllers"), read("/proc/self/mounts"));
+        // Those that another test mounted are left as soon as it ends.
+        let of_others = mounts
+            .lines()
+            .filter_map(|line| line.split(' ').nth(1)?.split_once("/controller-").map(|it| it.1));
+        let controllers: BTreeSet<&str> = left.split_whitespace().chain(of_others).collect();
+        for controller in controllers {
             let place = self.path(&format!("controller-{controller}"));
             fs::create_dir(&place).expect("a folder");
             let words = ["-t", "cgroup", "-o", controller, "cgroup"];

@@ -7,7 +7,6 @@
     reason = "a test looks at its surroundings and waits for other programs"
 )]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::Ipv4Addr;
@@ -89,14 +88,22 @@ impl Daemon {
 
     /// Where both versions of control groups are mounted, crun wants all controllers in the first one.
     fn mount_controllers(&self) {
+        if !Path::new("/sys/fs/cgroup/unified").exists() {
+            return;
+        }
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let (left, mounts) =
-            (read("/sys/fs/cgroup/unified/cgroup.controllers"), read("/proc/self/mounts"));
-        // Those that another test mounted are left as soon as it ends.
-        let of_others = mounts
-            .lines()
-            .filter_map(|line| line.split(' ').nth(1)?.split_once("/controller-").map(|it| it.1));
-        let controllers: BTreeSet<&str> = left.split_whitespace().chain(of_others).collect();
+        let (all, mounts) = (read("/proc/cgroups"), read("/proc/self/mounts"));
+        // What other tests mounted comes and goes with them: only the machine's own mounts count.
+        let is_mounted = |controller: &str| {
+            mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).any(|fields| {
+                fields[1].starts_with("/sys/fs/cgroup/")
+                    && fields[3].split(',').any(|option| option == controller)
+            })
+        };
+        // NAME HIERARCHY GROUPS ENABLED
+        let enabled = all.lines().filter_map(|line| line.trim_end().strip_suffix("\t1"));
+        let names = enabled.filter_map(|line| line.split('\t').next());
+        let controllers: Vec<&str> = names.filter(|name| !is_mounted(name)).collect();
         for controller in controllers {
             let place = self.path(&format!("controller-{controller}"));
             fs::create_dir(&place).expect("a folder");

@@ -47,8 +47,8 @@ const AWAY_PAUSE: Duration = Duration::from_millis(100);
 const REFUSED_TRIES: u32 = 60;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The status of a program that was killed by SIGSYS: it made a system call that nobody may make here, or was built for
-/// another kind of machine.
+/// The status of a program that was killed by SIGSYS: it was built for another kind of machine. Other calls that nobody
+/// may make are answered with an error.
 const BAD_CALL: u32 = 128 + Signal::SIGSYS as u32;
 
 /// The quickest runtime takes so long until a program runs: before that nobody needs to be asked.
@@ -63,7 +63,7 @@ pub struct Seat {
     pub(crate) scope: Option<Scope>,
     /// What its container is called, when not as the replica.
     pub(crate) container: Option<String>,
-    /// Which shim its container is with, when functions share them.
+    /// Its container's place at a shim, once that was chosen.
     pub(crate) shim: Option<Member>,
     /// How often it was started.
     pub(crate) lives: u32,

@@ -42,4 +42,20 @@ mod tests {
         assert_eq!(["SIGQUIT", "QUIT", "3"].map(named), [Some(3); 3]);
         assert_eq!(["", "SIGNOTHING", "0", "99"].map(named), [None; 4]);
     }
+
+    #[test]
+    fn a_signal_reaches_a_process_of_the_group_and_no_other() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep");
+        let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", child.id()));
+        let groups = groups.expect("it runs");
+        let own = groups.lines().next().and_then(|line| line.splitn(3, ':').nth(2));
+        let own = own.expect("every process has a group");
+        assert!(!send(child.id(), 15, "/of/another/replica"));
+        assert!(child.try_wait().expect("our child").is_none(), "it goes on");
+        assert!(!send(child.id(), 64, own), "containerd knows signals without names");
+        assert!(send(child.id(), 15, own));
+        let status = child.wait().expect("our child");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(15));
+        assert!(!send(child.id(), 15, own), "it is gone");
+    }
 }

@@ -277,6 +277,7 @@ pub const KNOWN: [&str; 52] = [
     "TIDEGATE_CONTAINERD_SOCKET",
     "TIDEGATE_CONTAINERD_PREFIX",
     "TIDEGATE_OCI_RUNTIME",
+    "TIDEGATE_SHIM",
     "TIDEGATE_SHIMS",
     "TIDEGATE_SNAPSHOTTER",
     "TIDEGATE_RUN_DIR",
@@ -385,9 +386,14 @@ mod tests {
         let shims = |text: &str| read("TIDEGATE_SHIMS", text).expect("good").containerd.shims;
         assert_eq!(shims("3").map(std::num::NonZeroUsize::get), Some(3));
         assert_eq!(shims("function"), None);
+        let shim = |text: &str| read("TIDEGATE_SHIM", text).expect("good").containerd.shim;
+        assert_eq!(shim("tidegate"), None);
+        assert_eq!(shim("runc").as_deref(), Some("io.containerd.runc.v2"));
+        assert_eq!(shim("io.containerd.kata.v2").as_deref(), Some("io.containerd.kata.v2"));
         for (name, value) in [
             ("TIDEGATE_OCI_RUNTIME", "bin/crun"),
             ("TIDEGATE_OCI_RUNTIME", "--root=/"),
+            ("TIDEGATE_SHIM", "/bin/shim"),
             ("TIDEGATE_SHIMS", "0"),
             ("TIDEGATE_SHIMS", "257"),
             ("TIDEGATE_SHIMS", "some"),

@@ -3,8 +3,8 @@
 //!
 //! `tidegate fwatchdog` is the function runtime that the process backend starts for each replica. It
 //! is told apart before anything else is looked at, so that a replica starts as fast as it can; so are
-//! the demo function that an empty tidegate starts with, and what containerd starts for each container to
-//! write its log.
+//! the demo function that an empty tidegate starts with, and what containerd starts to look after
+//! containers and to write their logs.
 
 mod cli;
 mod client;
@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use tidegate_core::Vars;
-use tidegate_provider_containerd::LOG_COLLECTOR;
+use tidegate_provider_containerd::{LOG_COLLECTOR, is_shim};
 
 fn main() -> ExitCode {
     let vars = environment();
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Some(cli::fwatchdog::WORD) => cli::fwatchdog::run(args, vars),
         Some(tidegate::up::DEMO_WORD) => cli::demo::run(),
         Some(LOG_COLLECTOR) => collect_logs(&args),
+        Some(_) if is_shim(&args) => run_shim(&args),
         _ => cli::run(args, vars),
     }
 }
@@ -34,6 +35,17 @@ fn collect_logs(args: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{LOG_COLLECTOR}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_shim(args: &[OsString]) -> ExitCode {
+    let words: Vec<String> = args.iter().map(|it| it.to_string_lossy().into_owned()).collect();
+    match tidegate_provider_containerd::run_shim(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tidegate shim: {error}");
             ExitCode::FAILURE
         }
     }

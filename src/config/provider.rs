@@ -38,6 +38,7 @@ pub(super) fn containerd(read: &mut Reader<'_>) -> ContainerdConfig {
     config.namespace_prefix = word(read, "TIDEGATE_CONTAINERD_PREFIX", "", 20);
     config.snapshotter = word(read, "TIDEGATE_SNAPSHOTTER", &config.snapshotter, 20);
     config.oci_runtime = program(read, "TIDEGATE_OCI_RUNTIME");
+    config.shim = shim(read);
     config.shims = shims(read, config.shims);
     config.run_dir = path(read, "TIDEGATE_RUN_DIR", config.run_dir);
     const PLUGINS: &str = "TIDEGATE_CNI_DIR";
@@ -118,6 +119,20 @@ fn program(read: &mut Reader<'_>, name: &str) -> Option<String> {
         read.refuse(name, "a program such as crun or /usr/local/bin/crun");
     }
     Some(text)
+}
+
+/// What looks after containers, when not tidegate itself.
+fn shim(read: &mut Reader<'_>) -> Option<String> {
+    const NAME: &str = "TIDEGATE_SHIM";
+    match read.optional_text(NAME)?.as_str() {
+        "tidegate" => None,
+        "runc" => Some("io.containerd.runc.v2".to_owned()),
+        name if name.starts_with("io.containerd.") => Some(name.to_owned()),
+        _ => {
+            read.refuse(NAME, "tidegate, runc, or a runtime as containerd calls it, such as io.containerd.runc.v2");
+            None
+        }
+    }
 }
 
 /// How many shims are shared; none when each function has its own.

@@ -25,6 +25,25 @@ pub(crate) fn address(program: &Path, log: &Path, limit: u64) -> String {
     format!("binary://{}?{WORD}={}", escaped(&program.display().to_string()), escaped(&text))
 }
 
+/// Limit and log of such an address, when it is one.
+pub(crate) fn read(address: &str) -> Option<(u64, PathBuf)> {
+    let (_, text) = address.strip_prefix("binary://")?.split_once('?')?;
+    let text = plain(text.strip_prefix(WORD)?.strip_prefix('=')?)?;
+    let (limit, path) = text.split_once(':')?;
+    Some((limit.parse().ok()?, PathBuf::from(path)))
+}
+
+/// What was [`escaped`].
+fn plain(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut out = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        out.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        out.extend(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(out).ok()
+}
+
 /// All but letters, digits, `/`, `.`, `-` and `_` as `%` and two digits.
 fn escaped(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
@@ -80,5 +99,13 @@ mod tests {
             address,
             "binary:///opt/my%20tools/tidegate?log-collector=100%3A/var/l%26g/fn-1.log"
         );
+        assert_eq!(read(&address), Some((100, PathBuf::from("/var/l&g/fn-1.log"))));
+    }
+
+    #[test]
+    fn addresses_of_others_are_none_of_ours() {
+        for other in ["", "/run/fifo", "binary:///bin/other?x=1", "binary:///t?log-collector=1%3"] {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_provider_machine::Settings;
@@ -45,8 +45,12 @@ pub struct Config {
     pub spare_networks: usize,
     /// How many networks of replicas that ended are kept for the next ones; each holds an address.
     pub kept_networks: usize,
-    /// The program that writes logs, called with `log-collector` and one word; `None` means this executable.
+    /// The program that containerd starts for us: called with what [`crate::is_shim`] knows as shim, and with
+    /// `log-collector` and one word to write logs. `None` means this executable.
     pub collector: Option<PathBuf>,
+    /// What looks after containers, as containerd calls it, such as `io.containerd.runc.v2`; `None` means the program
+    /// above.
+    pub shim: Option<String>,
     /// Servers that know the names of others; none means those that the machine asks.
     pub name_servers: Vec<IpAddr>,
     /// More lines for the replicas' `hosts` file: an address and a name each.
@@ -62,6 +66,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// What looks after containers, when `program` is what containerd starts for us.
+    pub(crate) fn shim_for(&self, program: &Path) -> String {
+        self.shim.clone().unwrap_or_else(|| program.display().to_string())
+    }
+
     /// Default settings for this state directory.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -81,6 +90,7 @@ impl Config {
             spare_networks: 2,
             kept_networks: 32,
             collector: None,
+            shim: None,
             name_servers: Vec::new(),
             hosts: Vec::new(),
             pids: 4096,

@@ -25,8 +25,8 @@ use crate::connection::{Scope, call, within};
 use crate::error::{Failure, or_absent};
 use crate::shims::Member;
 
-/// What runs containers, in containerd's words.
-const RUNTIME: &str = "io.containerd.runc.v2";
+/// containerd's own shim, in its words.
+pub(crate) const STOCK_SHIM: &str = "io.containerd.runc.v2";
 const SPEC: &str = "types.containerd.io/opencontainers/runtime-spec/1/Spec";
 const OPTIONS: &str = "containerd.runc.v1.Options";
 const PROCESS: &str = "types.containerd.io/opencontainers/runtime-spec/1/Process";
@@ -41,11 +41,11 @@ pub(crate) const SIGKILL: u32 = 9;
 /// A signal that asks to end.
 pub(crate) const SIGTERM: u32 = 15;
 
-/// What containerd's shim for runc is told. Source: `containerd/runtime/v2/runc/options/oci.proto`.
+/// What a shim for runc is told. Source: `containerd/runtime/v2/runc/options/oci.proto`.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Options {
+pub(crate) struct Options {
     #[prost(string, tag = "6")]
-    binary_name: String,
+    pub(crate) binary_name: String,
 }
 
 /// A container to be recorded.
@@ -53,7 +53,9 @@ struct Options {
 pub(crate) struct NewContainer {
     pub(crate) id: String,
     pub(crate) image: String,
-    /// The program that makes it, when not containerd's own choice.
+    /// What looks after it, as containerd calls it: [`STOCK_SHIM`], or a program's path.
+    pub(crate) shim: String,
+    /// The program that makes it, when not the shim's own choice.
     pub(crate) runtime: Option<String>,
     pub(crate) snapshotter: String,
     /// Empty for a container that only keeps a record.
@@ -74,7 +76,7 @@ pub(crate) async fn record(scope: &Scope, new: NewContainer) -> Result<(), Failu
         id: new.id,
         labels: new.labels,
         image: new.image,
-        runtime: Some(Runtime { name: RUNTIME.to_owned(), options }),
+        runtime: Some(Runtime { name: new.shim, options }),
         spec: Some(Any { type_url: SPEC.to_owned(), value: spec }),
         snapshotter: new.snapshotter,
         snapshot_key: new.snapshot,

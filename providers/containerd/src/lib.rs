@@ -36,6 +36,7 @@ mod runtime;
 mod seccomp;
 mod secrets;
 mod services;
+mod shim;
 mod shims;
 mod signals;
 mod spec;
@@ -60,6 +61,7 @@ pub use runtime::{ContainerdProvider, ContainerdRuntime, import_images};
 pub use services::{
     Asked, ServiceState, ServiceStatus, Services, ask_services, look_at_services, service_logs,
 };
+pub use shim::{is_shim, run_shim};
 pub use stock::{StoredImage, list_images, prune_images};
 pub use subnet::Subnet;
 pub use tidegate_provider_machine::logs::Wish as LogWish;

@@ -214,6 +214,7 @@ impl Stage<'_> {
         Ok(NewContainer {
             id: self.container.clone(),
             image: image.name.clone(),
+            shim: ground.config.shim_for(&ground.collector),
             runtime: ground.config.oci_runtime.clone(),
             snapshotter: ground.config.snapshotter.clone(),
             snapshot: self.container.clone(),

@@ -157,6 +157,7 @@ impl ContainerdRuntime {
         let new = NewContainer {
             id,
             image: String::new(),
+            shim: containers::STOCK_SHIM.to_owned(),
             runtime: None,
             snapshotter: String::new(),
             snapshot: String::new(),

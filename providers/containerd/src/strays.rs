@@ -76,6 +76,7 @@ pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), F
         let new = containers::NewContainer {
             id: id.clone(),
             image: String::new(),
+            shim: ground.config.shim_for(&ground.collector),
             runtime: ground.config.oci_runtime.clone(),
             snapshotter: String::new(),
             snapshot: String::new(),

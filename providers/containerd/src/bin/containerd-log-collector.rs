@@ -1,19 +1,23 @@
-//! The log collector by itself, for tests of this crate; in production it is a word of `tidegate`.
+//! What containerd starts for us by itself, for tests of this crate: the shim and the log collector. In production both are
+//! words of `tidegate`.
 
+use std::io;
 use std::process::ExitCode;
 
-use tidegate_provider_containerd::{LOG_COLLECTOR, collect_logs};
+use tidegate_provider_containerd::{LOG_COLLECTOR, collect_logs, is_shim, run_shim};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    match words.as_slice() {
-        [word, rest] if word == LOG_COLLECTOR => match collect_logs(rest) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => {
-                eprintln!("{failure}");
-                ExitCode::FAILURE
-            }
-        },
-        _ => ExitCode::from(64),
+    let words: Vec<String> = std::env::args().collect();
+    let done = match words.as_slice() {
+        _ if is_shim(&words) => run_shim(&words),
+        [_, word, rest] if word == LOG_COLLECTOR => collect_logs(rest),
+        _ => Err(io::Error::other("only containerd starts this")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -182,6 +182,7 @@ async fn make(
     )?;
     let new = NewContainer {
         image: image.name.clone(),
+        shim: base.config.shim_for(&base.collector),
         runtime: base.config.oci_runtime.clone(),
         snapshotter: snapshotter.clone(),
         snapshot: id.clone(),

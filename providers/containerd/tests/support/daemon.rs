@@ -248,7 +248,7 @@ impl Daemon {
             let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let words: Vec<_> =
                 line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
-            words[0].ends_with("containerd-shim-runc-v2")
+            words[0].rsplit('/').next().is_some_and(|it| it.starts_with("containerd-shim-"))
                 && words.iter().any(|word| *word == socket)
                 // One that was called to start or to clean up ends by itself.
                 && !["start", "delete"].contains(&&**words.iter().rfind(|it| !it.is_empty()).unwrap_or(&words[0]))

@@ -1,0 +1,104 @@
+//! What a shim reads of a container's specification, and of its processes.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Deserialize;
+use std::collections::HashMap;
+
+/// Which containers share a shim. Source: containerd's shim for runc.
+const GROUP: &str = "io.containerd.runc.v2.group";
+
+/// Of `config.json`. Source: the runtime specification of the Open Container Initiative.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Config {
+    annotations: HashMap<String, String>,
+    linux: Linux,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Linux {
+    cgroups_path: String,
+    namespaces: Vec<Namespace>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Namespace {
+    r#type: String,
+    path: Option<String>,
+}
+
+impl Config {
+    pub(super) fn read(bundle: &Path) -> io::Result<Self> {
+        let text = fs::read(bundle.join("config.json"))?;
+        serde_json::from_slice(&text).map_err(io::Error::other)
+    }
+
+    /// Whose shim it shares; its own when none is said.
+    pub(super) fn group(&self) -> Option<&str> {
+        self.annotations.get(GROUP).map(String::as_str).filter(|group| !group.is_empty())
+    }
+
+    pub(super) fn cgroup(&self) -> &str {
+        &self.linux.cgroups_path
+    }
+
+    /// Whether its first process is the first of a numbering of its own, so that all end with it.
+    pub(super) fn numbers_its_own(&self) -> bool {
+        self.linux.namespaces.iter().any(|it| it.r#type == "pid" && it.path.is_none())
+    }
+}
+
+/// A process and all that came of it.
+pub(super) fn family(pid: u32) -> Vec<u32> {
+    let mut all = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = all.get(next) {
+        let threads = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let children = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
+        let children: Vec<u32> = children
+            .flat_map(|it| it.split(' ').filter_map(|it| it.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        all.extend(children);
+        next += 1;
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_is_read() {
+        let text = r#"{"ociVersion":"1.0.2","annotations":{"io.containerd.runc.v2.group":"g"},"linux":{
+            "cgroupsPath":"/fn/a","namespaces":[{"type":"pid"},{"type":"network","path":"/run/netns/a"}]}}"#;
+        let bundle = tempfile::tempdir().expect("a folder");
+        fs::write(bundle.path().join("config.json"), text).expect("written");
+        let config = Config::read(bundle.path()).expect("read");
+        assert_eq!((config.group(), config.cgroup()), (Some("g"), "/fn/a"));
+        assert!(config.numbers_its_own());
+        fs::write(bundle.path().join("config.json"), "{}").expect("written");
+        let config = Config::read(bundle.path()).expect("read");
+        assert_eq!((config.group(), config.numbers_its_own()), (None, false));
+    }
+
+    #[test]
+    fn a_family_has_children_of_children() {
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", "sh -c 'echo go; read word; :'; :"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let mut said = [0; 3];
+        let out = shell.stdout.as_mut().expect("a pipe");
+        std::io::Read::read_exact(out, &mut said).expect("it runs");
+        assert_eq!(family(shell.id()).len(), 2);
+        drop(shell.stdin.take());
+        shell.wait().expect("ended");
+    }
+}

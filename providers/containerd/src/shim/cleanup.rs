@@ -1,0 +1,37 @@
+//! What containerd calls when a shim is gone without a word: ends its container, and leaves nothing of it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use prost::Message;
+
+use super::messages::Deleted;
+use super::oci::Oci;
+use super::rootfs;
+use super::tasks::tell;
+use super::words::Words;
+
+/// The status of a container that was killed. Source: 128 and the number of SIGKILL.
+const KILLED: u32 = 137;
+
+/// Ends a container and answers on standard output.
+pub(super) fn clean_up(words: &Words) -> io::Result<()> {
+    let here = std::env::current_dir()?;
+    let bundle = words.bundle.as_ref().map_or_else(
+        // containerd may call from the folder above. Source: containerd's shim for runc.
+        || here.parent().map(|it| it.join(&words.id)).unwrap_or_default(),
+        PathBuf::from,
+    );
+    let oci = Oci::noted(&words.namespace, bundle.clone());
+    let deleted = oci.step(["delete", "--force", &words.id]).status();
+    if !deleted.as_ref().is_ok_and(std::process::ExitStatus::success) {
+        let why = oci.why().or_else(|| deleted.err().map(|it| it.to_string()));
+        tell(&format!("cannot remove {}: {}", words.id, why.unwrap_or_default()));
+    }
+    if let Err(failure) = rootfs::unmount_all(&bundle.join("rootfs")) {
+        tell(&format!("the file system of {} stays mounted: {failure}", words.id));
+    }
+    let exited_at = Some(crate::clock::wall().into());
+    let answer = Deleted { pid: 0, exit_status: KILLED, exited_at };
+    io::stdout().write_all(&answer.encode_to_vec())
+}

@@ -1,0 +1,124 @@
+//! The program that makes containers, runc or one with its command line: called once for each step.
+//!
+//! Source: `runc(8)` and the manual pages it names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+
+use serde::Deserialize;
+
+use super::exits::{Exits, Starting};
+
+/// Where runc keeps what it knows, for each namespace, beside what containerd's own shims have there.
+const ROOT: &str = "/run/containerd/runc";
+/// What is called when nobody says which program.
+const RUNC: &str = "runc";
+/// In a bundle: which program made the container, for whoever cleans up when the shim is gone.
+const PROGRAM: &str = "oci-runtime";
+/// In a bundle: what the program says about itself.
+const LOG: &str = "log.json";
+
+/// What makes containers, in one namespace.
+#[derive(Clone, Debug)]
+pub(super) struct Oci {
+    program: String,
+    root: PathBuf,
+    bundle: PathBuf,
+}
+
+/// One line of what it says.
+#[derive(Deserialize)]
+struct Line {
+    level: String,
+    msg: String,
+}
+
+impl Oci {
+    /// `program` may be empty: then it is runc.
+    pub(super) fn new(program: &str, namespace: &str, bundle: PathBuf) -> Self {
+        let program = if program.is_empty() { RUNC } else { program };
+        Self { program: program.to_owned(), root: Path::new(ROOT).join(namespace), bundle }
+    }
+
+    /// As [`Oci::note`] noted it.
+    pub(super) fn noted(namespace: &str, bundle: PathBuf) -> Self {
+        let program = fs::read_to_string(bundle.join(PROGRAM)).unwrap_or_default();
+        Self::new(&program, namespace, bundle)
+    }
+
+    /// Notes for [`Oci::noted`] which program it is.
+    pub(super) fn note(&self) -> io::Result<()> {
+        fs::write(self.bundle.join(PROGRAM), &self.program)
+    }
+
+    pub(super) fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// A step of it, with nothing to read and nobody to read it.
+    pub(super) fn step<const N: usize>(&self, words: [&str; N]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(&self.root).arg("--log").arg(self.bundle.join(LOG));
+        command.args(["--log-format", "json"]).args(words).current_dir(&self.bundle);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Does a step; when it fails, why.
+    pub(super) async fn run(&self, exits: &Rc<Exits>, step: Command) -> Result<Starting, String> {
+        let starting = exits.starting();
+        // What a process inherits is dropped with the command, before anybody waits for its end.
+        let spawned = tokio::task::spawn_blocking(move || spawn(step)).await;
+        let pid = match spawned {
+            Ok(Ok(pid)) => pid,
+            Ok(Err(failure)) => return Err(format!("cannot start {:?}: {failure}", self.program)),
+            Err(_) => return Err(format!("cannot start {:?}", self.program)),
+        };
+        match starting.end_of(pid).await {
+            Ok(ended) if ended.status == 0 => Ok(starting),
+            Ok(ended) => Err(self.why().unwrap_or_else(|| {
+                format!("{} ended with status {} and no word", self.program, ended.status)
+            })),
+            Err(_) => Err("the shim ends".to_owned()),
+        }
+    }
+
+    /// Why the last step failed.
+    pub(super) fn why(&self) -> Option<String> {
+        let log = fs::read_to_string(self.bundle.join(LOG)).ok()?;
+        let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        lines.into_iter().find(|line| line.level == "error").map(|line| line.msg)
+    }
+}
+
+/// All children are reaped in one place.
+fn spawn(mut step: Command) -> io::Result<u32> {
+    Ok(step.spawn()?.id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_and_its_last_error_are_read_from_the_bundle() {
+        let bundle = tempfile::tempdir().expect("a folder");
+        let path = bundle.path().to_owned();
+        assert_eq!(Oci::noted("fn", path.clone()).program, "runc");
+        Oci::new("/opt/crun", "fn", path.clone()).note().expect("written");
+        let oci = Oci::noted("fn", path.clone());
+        assert_eq!((oci.program.as_str(), oci.why()), ("/opt/crun", None));
+        let log = r#"{"level":"error","msg":"first","time":"t"}
+{"level":"error","msg":"no such file","time":"t"}
+{"level":"warning","msg":"never mind","time":"t"}
+half a li"#;
+        fs::write(path.join(LOG), log).expect("written");
+        assert_eq!(oci.why().as_deref(), Some("no such file"));
+        let step = format!("{:?}", oci.step(["kill", "a", "15"]));
+        assert!(step.contains(r#""--root" "/run/containerd/runc/fn""#), "{step}");
+        assert!(step.ends_with(r#""--log-format" "json" "kill" "a" "15""#), "{step}");
+    }
+}

@@ -1,0 +1,114 @@
+//! Where the shim of a group listens: found when it runs, and started when it does not.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use sha2::{Digest, Sha256};
+
+use super::bundle::Config;
+use super::words::Words;
+
+/// Where the sockets are: only root comes in. Not in containerd's folders, whose paths may be longer than the name
+/// of a socket.
+const FOLDER: &str = "/run/tidegate/shims";
+/// The name that a shim has among processes; by such names containerd's own are known too.
+pub(super) const NAME: &str = "containerd-shim-tidegate";
+/// In a bundle: where containerd finds the shim when it starts anew. Source: containerd's runtime v2 README.
+const ADDRESS: &str = "address";
+
+/// Where the shim of this container listens, after it was started when it did not run.
+pub(super) fn address(words: &Words) -> io::Result<String> {
+    let config = Config::read(Path::new("."))?;
+    let path = path(Path::new(FOLDER), words, config.group().unwrap_or(&words.id));
+    DirBuilder::new().recursive(true).mode(0o700).create(FOLDER)?;
+    if let Some(listener) = listen(Path::new(FOLDER), &path)? {
+        start(words, listener)?;
+    }
+    let address = format!("unix://{}", path.display());
+    let fresh = format!(".{ADDRESS}");
+    fs::write(&fresh, &address)?;
+    fs::rename(fresh, ADDRESS)?;
+    Ok(address)
+}
+
+/// The same for all containers of a group, in one namespace of one containerd.
+fn path(folder: &Path, words: &Words, group: &str) -> PathBuf {
+    let mut hash = Sha256::new();
+    for part in [words.address.as_str(), &words.namespace, group] {
+        hash.update(part);
+        hash.update([0]);
+    }
+    let name: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    folder.join(name)
+}
+
+/// A socket to listen at; none when somebody listens already. One process at a time looks and decides.
+fn listen(folder: &Path, path: &Path) -> io::Result<Option<UnixListener>> {
+    let lock = File::options().create(true).append(true).mode(0o600).open(folder.join("lock"))?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    if UnixStream::connect(path).is_ok() {
+        return Ok(None);
+    }
+    match fs::remove_file(path) {
+        // Left by one that was killed.
+        Err(failure) if failure.kind() != io::ErrorKind::NotFound => Err(failure),
+        _ => UnixListener::bind(path).map(Some),
+    }
+}
+
+/// Starts the shim that serves a socket.
+fn start(words: &Words, listener: UnixListener) -> io::Result<()> {
+    // containerd reads what is written there into its own log.
+    let mut log = File::options();
+    log.write(true).custom_flags(i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0));
+    let log = log.open("log").map_or_else(|_| Stdio::null(), Stdio::from);
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg0(NAME).args(["-namespace", &words.namespace, "-id", &words.id]);
+    command.args(["-address", &words.address]);
+    command.current_dir("/").process_group(0);
+    command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(log);
+    let shim = command.spawn()?;
+    // The machine ends what runs for one function before it ends what looks after many.
+    let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    let score = score.trim().parse::<i32>().map_or(0, |it| (it - 1).max(-999));
+    let _ = fs::write(format!("/proc/{}/oom_score_adj", shim.id()), score.to_string());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(namespace: &str) -> Words {
+        let namespace = namespace.to_owned();
+        Words { namespace, address: "/run/c.sock".to_owned(), ..Words::default() }
+    }
+
+    #[test]
+    fn groups_of_all_namespaces_have_their_own_short_paths() {
+        let folder = Path::new(FOLDER);
+        let one = path(folder, &words("a"), "g");
+        assert_eq!(one, path(folder, &words("a"), "g"));
+        assert_ne!(one, path(folder, &words("b"), "g"));
+        assert_ne!(one, path(folder, &words("a"), "h"));
+        assert_ne!(path(folder, &words("a"), "bc"), path(folder, &words("ab"), "c"));
+        assert!(one.as_os_str().len() < 108, "the longest name of a socket");
+    }
+
+    #[test]
+    fn a_socket_is_listened_at_once_and_again_when_its_shim_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        let first = listen(folder.path(), &path).expect("free").expect("nobody listens");
+        assert!(listen(folder.path(), &path).expect("free").is_none(), "somebody listens");
+        drop(first);
+        assert!(listen(folder.path(), &path).expect("free").is_some(), "gone");
+    }
+}

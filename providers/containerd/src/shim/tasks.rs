@@ -1,0 +1,641 @@
+//! The service that containerd calls: tasks and the processes in them, from made to removed.
+//!
+//! Calls about one task wait for each other where they must; those about different tasks never do.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use containerd_client::events::{
+    TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIo, TaskOom, TaskPaused,
+    TaskResumed, TaskStart,
+};
+use containerd_client::tonic::Code;
+use containerd_client::types::v1::{ProcessInfo, Status};
+use futures_util::future::LocalBoxFuture;
+use prost::Message;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::bundle;
+use super::events::Events;
+use super::exits::{Ended, Exits};
+use super::frame::Refusal;
+use super::messages::{
+    Connected, Create, Deleted, Exec, Exited, Kill, Pids, Started, State, Which,
+};
+use super::oci::Oci;
+use super::oom::Oom;
+use super::output::{Log, Output};
+use super::rootfs;
+use crate::cgroup::Hierarchy;
+use crate::containers::{Options, SIGKILL};
+
+/// Longest that the last words of a container may take to its log: somebody else may hold its output open.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Longest that a killed process may take to end, when it is in the way of its removal.
+const LAST_BREATH: Duration = Duration::from_secs(10);
+
+/// What is to go on beside the calls.
+pub(super) type Jobs = mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>;
+
+type Answer = Result<Vec<u8>, Refusal>;
+
+/// All tasks of one shim.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    namespace: String,
+    exits: Rc<Exits>,
+    events: Rc<Events>,
+    jobs: Jobs,
+    hierarchy: Option<Hierarchy>,
+    tasks: RefCell<HashMap<String, Rc<Task>>>,
+    /// How many are being made.
+    making: Cell<usize>,
+    stop: Notify,
+}
+
+/// One container.
+#[derive(Debug)]
+struct Task {
+    id: String,
+    oci: Oci,
+    bundle: bundle::Config,
+    has_rootfs: bool,
+    init: Process,
+    oom: RefCell<Option<Rc<Oom>>>,
+    execs: RefCell<HashMap<String, Rc<Execution>>>,
+}
+
+/// A command in it.
+#[derive(Debug)]
+struct Execution {
+    spec: Vec<u8>,
+    process: Process,
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: Cell<u32>,
+    phase: Cell<Phase>,
+    ended: watch::Sender<Option<Ended>>,
+    stdio: [String; 3],
+    /// Ends when its output is written.
+    written: RefCell<Option<oneshot::Receiver<()>>>,
+    /// Held while it starts or is removed, and while its end is told: so that ends come after starts.
+    turn: Mutex<()>,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Created,
+    Running,
+    Paused,
+}
+
+impl Process {
+    fn new(stdio: [String; 3]) -> Self {
+        Self {
+            pid: Cell::new(0),
+            phase: Cell::new(Phase::Created),
+            ended: watch::Sender::new(None),
+            stdio,
+            written: RefCell::default(),
+            turn: Mutex::default(),
+        }
+    }
+
+    fn end(&self) -> Option<Ended> {
+        *self.ended.borrow()
+    }
+
+    async fn wait(&self) -> Ended {
+        let mut ended = self.ended.subscribe();
+        let known = ended.wait_for(Option::is_some).await.ok().and_then(|it| *it);
+        known.expect("the sender is in our hands, and it has ended")
+    }
+
+    fn output(&self) -> io::Result<Output> {
+        let [stdin, stdout, stderr] = &self.stdio;
+        Output::new(stdin, stdout, stderr)
+    }
+
+    fn status(&self) -> Status {
+        match (self.end(), self.phase.get()) {
+            (Some(_), _) => Status::Stopped,
+            (None, Phase::Created) => Status::Created,
+            (None, Phase::Running) => Status::Running,
+            (None, Phase::Paused) => Status::Paused,
+        }
+    }
+
+    fn deleted(&self) -> Deleted {
+        let end = self.end();
+        Deleted {
+            pid: self.pid.get(),
+            exit_status: end.map_or(0, |it| it.status),
+            exited_at: end.map(|it| it.at.into()),
+        }
+    }
+}
+
+impl Task {
+    fn process(&self, exec: &str) -> Result<Found, Refusal> {
+        if exec.is_empty() {
+            return Ok(Found::Init);
+        }
+        let found = self.execs.borrow().get(exec).cloned();
+        found.map(Found::Execution).ok_or_else(|| not_found("process", exec))
+    }
+
+    fn rootfs(&self) -> PathBuf {
+        self.oci.bundle().join("rootfs")
+    }
+}
+
+/// The first process of a task, or another one.
+enum Found {
+    Init,
+    Execution(Rc<Execution>),
+}
+
+impl Found {
+    fn of<'a>(&'a self, task: &'a Task) -> &'a Process {
+        match self {
+            Self::Init => &task.init,
+            Self::Execution(execution) => &execution.process,
+        }
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(
+        namespace: String,
+        exits: Rc<Exits>,
+        events: Rc<Events>,
+        jobs: Jobs,
+    ) -> Rc<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        Rc::new(Self {
+            namespace,
+            exits,
+            events,
+            jobs,
+            hierarchy: Hierarchy::find(&mounts),
+            tasks: RefCell::default(),
+            making: Cell::new(0),
+            stop: Notify::new(),
+        })
+    }
+
+    /// Waits until containerd wants this shim to end, and it serves nobody.
+    pub(super) async fn stopped(&self) {
+        loop {
+            self.stop.notified().await;
+            if self.is_idle() {
+                return;
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.making.get() == 0 && self.tasks.borrow().is_empty()
+    }
+
+    /// Answers one call.
+    pub(super) async fn call(self: &Rc<Self>, method: &str, payload: &[u8]) -> Answer {
+        match method {
+            "State" => self.state(&read(payload)?),
+            "Create" => self.create(read(payload)?).await,
+            "Start" => self.start(&read(payload)?).await,
+            "Delete" => self.delete(&read(payload)?).await,
+            "Pids" => self.pids(&read(payload)?),
+            "Pause" => self.pause(&read(payload)?).await,
+            "Resume" => self.resume(&read(payload)?).await,
+            "Kill" => self.kill(&read(payload)?).await,
+            "Exec" => self.exec(read(payload)?),
+            // Nobody of ours reads from a terminal.
+            "CloseIO" => Ok(Vec::new()),
+            "Wait" => self.wait(&read(payload)?).await,
+            "Connect" => self.connect(&read(payload)?),
+            "Shutdown" => {
+                self.stop.notify_one();
+                Ok(Vec::new())
+            }
+            _ => Err(Refusal::new(Code::Unimplemented, format!("{method} is not supported"))),
+        }
+    }
+
+    fn task(&self, id: &str) -> Result<Rc<Task>, Refusal> {
+        self.tasks.borrow().get(id).cloned().ok_or_else(|| not_found("container", id))
+    }
+
+    fn begin(&self, job: impl Future<Output = ()> + 'static) {
+        // It is taken for as long as the shim lives.
+        let _ = self.jobs.send(Box::pin(job));
+    }
+
+    fn state(&self, which: &Which) -> Answer {
+        let task = self.task(&which.id)?;
+        let found = task.process(&which.exec_id)?;
+        let process = found.of(&task);
+        let [stdin, stdout, stderr] = process.stdio.clone();
+        let Deleted { pid, exit_status, exited_at } = process.deleted();
+        answer(&State {
+            id: which.id.clone(),
+            bundle: task.oci.bundle().display().to_string(),
+            pid,
+            status: process.status() as i32,
+            stdin,
+            stdout,
+            stderr,
+            exit_status,
+            exited_at,
+            exec_id: which.exec_id.clone(),
+        })
+    }
+
+    async fn create(self: &Rc<Self>, new: Create) -> Answer {
+        if new.terminal || !new.checkpoint.is_empty() {
+            let why = "neither terminals nor checkpoints are supported";
+            return Err(Refusal::new(Code::Unimplemented, why));
+        }
+        if self.tasks.borrow().contains_key(&new.id) {
+            return Err(Refusal::new(Code::AlreadyExists, format!("task {}: exists", new.id)));
+        }
+        let _making = Making::new(&self.making);
+        let options = new.options.as_ref().map(|any| Options::decode(any.value.as_slice()));
+        let program = options.and_then(Result::ok).unwrap_or_default().binary_name;
+        let folder = PathBuf::from(&new.bundle);
+        let oci = Oci::new(&program, &self.namespace, folder.clone());
+        oci.note().map_err(|failure| Refusal::failed("write to the bundle", failure))?;
+        let config = bundle::Config::read(&folder)
+            .map_err(|failure| Refusal::failed("read the container's config.json", failure))?;
+        let (mounts, rootfs) = (new.rootfs.clone(), folder.join("rootfs"));
+        let target = rootfs.clone();
+        blocking(move || rootfs::mount_all(&mounts, &target))
+            .await
+            .map_err(|failure| Refusal::failed("failed to mount rootfs component", failure))?;
+        let task = Rc::new(Task {
+            id: new.id.clone(),
+            oci,
+            bundle: config,
+            has_rootfs: !new.rootfs.is_empty(),
+            init: Process::new([new.stdin.clone(), new.stdout.clone(), new.stderr.clone()]),
+            oom: RefCell::default(),
+            execs: RefCell::default(),
+        });
+        if let Err(refusal) = self.make(&task).await {
+            if let Err(failure) = blocking(move || rootfs::unmount_all(&rootfs)).await {
+                tell(&format!("{}: its file system stays mounted: {failure}", new.id));
+            }
+            return Err(refusal);
+        }
+        let pid = task.init.pid.get();
+        self.tasks.borrow_mut().insert(new.id.clone(), task);
+        let Create { id: container_id, bundle, rootfs, stdin, stdout, stderr, .. } = new;
+        let io = Some(TaskIo { stdin, stdout, stderr, terminal: false });
+        let checkpoint = String::new();
+        let event = TaskCreate { container_id, bundle, rootfs, io, checkpoint, pid };
+        self.events.tell("/tasks/create", "TaskCreate", &event);
+        answer(&Started { pid })
+    }
+
+    /// Makes the container, up to the point where its program would start.
+    async fn make(self: &Rc<Self>, task: &Rc<Task>) -> Result<(), Refusal> {
+        let failed = |why: String| Refusal::failed("OCI runtime create failed", why);
+        let output = task.init.output().map_err(|failure| failed(failure.to_string()))?;
+        let bundle = task.oci.bundle();
+        let (folder, pid_file) = (bundle.display().to_string(), bundle.join("init.pid"));
+        let mut step = task.oci.step(["create", "--bundle", &folder, "--pid-file"]);
+        step.arg(&pid_file).arg(&task.id);
+        self.write(&task.init, output.give(&mut step));
+        let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
+        let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
+        let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
+        task.init.pid.set(pid);
+        self.mind(task.clone(), None, starting.end_of(pid));
+        Ok(())
+    }
+
+    /// Writes a process's log while it goes on.
+    fn write(&self, process: &Process, log: Option<Log>) {
+        if let Some(log) = log {
+            let (sender, receiver) = oneshot::channel();
+            *process.written.borrow_mut() = Some(receiver);
+            self.begin(async move {
+                log.write().await;
+                let _ = sender.send(());
+            });
+        }
+    }
+
+    /// Tells of a process's end, once it has ended.
+    fn mind(
+        self: &Rc<Self>,
+        task: Rc<Task>,
+        execution: Option<(String, Rc<Execution>)>,
+        end: oneshot::Receiver<Ended>,
+    ) {
+        let tasks = self.clone();
+        self.begin(async move {
+            let Ok(ended) = end.await else { return };
+            let process = execution.as_ref().map_or(&task.init, |(_, it)| &it.process);
+            let turn = process.turn.lock().await;
+            let oom = task.oom.borrow().clone();
+            // It may have come a moment before.
+            if execution.is_none() && oom.is_some_and(|it| it.news()) {
+                tasks.tell_of_oom(&task.id);
+            }
+            let exec = execution.as_ref().map(|(id, _)| id.clone());
+            let event = TaskExit {
+                container_id: task.id.clone(),
+                id: exec.unwrap_or_else(|| task.id.clone()),
+                pid: process.pid.get(),
+                exit_status: ended.status,
+                exited_at: Some(ended.at.into()),
+            };
+            tasks.events.tell("/tasks/exit", "TaskExit", &event);
+            process.ended.send_replace(Some(ended));
+            drop(turn);
+        });
+    }
+
+    fn tell_of_oom(&self, id: &str) {
+        let event = TaskOom { container_id: id.to_owned() };
+        self.events.tell("/tasks/oom", "TaskOOM", &event);
+    }
+
+    async fn start(self: &Rc<Self>, which: &Which) -> Answer {
+        let task = self.task(&which.id)?;
+        let found = task.process(&which.exec_id)?;
+        let process = found.of(&task);
+        let _turn = process.turn.lock().await;
+        if process.end().is_some() || process.phase.get() != Phase::Created {
+            let why = format!("{} was started already", which.id);
+            return Err(Refusal::new(Code::FailedPrecondition, why));
+        }
+        match &found {
+            Found::Init => self.start_init(&task).await?,
+            Found::Execution(execution) => {
+                self.start_exec(&task, &which.exec_id, execution).await?;
+            }
+        }
+        process.phase.set(Phase::Running);
+        let (container_id, pid) = (which.id.clone(), process.pid.get());
+        if which.exec_id.is_empty() {
+            self.events.tell("/tasks/start", "TaskStart", &TaskStart { container_id, pid });
+        } else {
+            let exec_id = which.exec_id.clone();
+            let event = TaskExecStarted { container_id, exec_id, pid };
+            self.events.tell("/tasks/exec-started", "TaskExecStarted", &event);
+        }
+        answer(&Started { pid })
+    }
+
+    async fn start_init(self: &Rc<Self>, task: &Rc<Task>) -> Result<(), Refusal> {
+        let oom = self.hierarchy.as_ref().map(|it| Oom::new(it, task.bundle.cgroup()));
+        if let Some(Ok(oom)) = oom {
+            let oom = Rc::new(oom);
+            *task.oom.borrow_mut() = Some(oom.clone());
+            let (tasks, id) = (self.clone(), task.id.clone());
+            self.begin(async move {
+                while oom.changed().await.is_ok() {
+                    if oom.soon().await {
+                        tasks.tell_of_oom(&id);
+                    }
+                }
+            });
+        }
+        let step = task.oci.step(["start", &task.id]);
+        let started = task.oci.run(&self.exits, step).await;
+        started.map(drop).map_err(|why| Refusal::failed("OCI runtime start failed", why))
+    }
+
+    async fn start_exec(
+        self: &Rc<Self>,
+        task: &Rc<Task>,
+        id: &str,
+        execution: &Rc<Execution>,
+    ) -> Result<(), Refusal> {
+        let failed = |why: String| Refusal::failed("OCI runtime exec failed", why);
+        let [spec, pid_file] = exec_files(task, id);
+        let output = execution.process.output().map_err(|failure| failed(failure.to_string()))?;
+        fs::write(&spec, &execution.spec).map_err(|failure| failed(failure.to_string()))?;
+        let mut step = task.oci.step(["exec", "--detach", "--process"]);
+        step.arg(spec).arg("--pid-file").arg(&pid_file).arg(&task.id);
+        self.write(&execution.process, output.give(&mut step));
+        let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
+        let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
+        let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
+        execution.process.pid.set(pid);
+        self.mind(task.clone(), Some((id.to_owned(), execution.clone())), starting.end_of(pid));
+        Ok(())
+    }
+
+    async fn delete(&self, which: &Which) -> Answer {
+        let task = self.task(&which.id)?;
+        let found = task.process(&which.exec_id)?;
+        let process = found.of(&task);
+        if process.end().is_none() && process.pid.get() != 0 {
+            if process.phase.get() != Phase::Created {
+                let why = "cannot delete a running process";
+                return Err(Refusal::new(Code::FailedPrecondition, why));
+            }
+            self.signal(process, SIGKILL)?;
+            if timeout(LAST_BREATH, process.wait()).await.is_err() {
+                return Err(Refusal::failed("delete", "its process does not end"));
+            }
+        }
+        let _turn = process.turn.lock().await;
+        if let Found::Execution(_) = &found {
+            for file in exec_files(&task, &which.exec_id) {
+                let _ = fs::remove_file(file);
+            }
+            self.written(process).await;
+            task.execs.borrow_mut().remove(&which.exec_id);
+            return answer(&process.deleted());
+        }
+        // Another call may have been first.
+        self.task(&which.id)?;
+        let rootfs = task.rootfs();
+        let has_rootfs = task.has_rootfs;
+        let step = task.oci.step(["delete", "--force", &task.id]);
+        let (deleted, unmounted, ()) = tokio::join!(
+            task.oci.run(&self.exits, step),
+            blocking(move || if has_rootfs { rootfs::unmount_all(&rootfs) } else { Ok(()) }),
+            self.written(process)
+        );
+        if let Err(why) = deleted.map(drop)
+            && !why.contains("does not exist")
+        {
+            return Err(Refusal::failed("OCI runtime delete failed", why));
+        }
+        unmounted.map_err(|failure| Refusal::failed("failed to unmount rootfs", failure))?;
+        self.tasks.borrow_mut().remove(&which.id);
+        let Deleted { pid, exit_status, exited_at } = process.deleted();
+        let container_id = which.id.clone();
+        let id = String::new();
+        let event = TaskDelete { container_id, pid, exit_status, exited_at, id };
+        self.events.tell("/tasks/delete", "TaskDelete", &event);
+        answer(&process.deleted())
+    }
+
+    async fn written(&self, process: &Process) {
+        let written = process.written.take();
+        if let Some(written) = written {
+            let _ = timeout(LAST_WORDS, written).await;
+        }
+    }
+
+    fn pids(&self, which: &Which) -> Answer {
+        let task = self.task(&which.id)?;
+        let execs: Vec<u32> = task.execs.borrow().values().map(|it| it.process.pid.get()).collect();
+        let roots = [task.init.pid.get()].into_iter().chain(execs);
+        let all = roots.filter(|pid| self.exits.is_alive(*pid)).flat_map(bundle::family);
+        let processes = all.map(|pid| ProcessInfo { pid, info: None }).collect();
+        answer(&Pids { processes })
+    }
+
+    async fn pause(&self, which: &Which) -> Answer {
+        let task = self.task(&which.id)?;
+        self.step(&task, "pause").await?;
+        task.init.phase.set(Phase::Paused);
+        let event = TaskPaused { container_id: which.id.clone() };
+        self.events.tell("/tasks/paused", "TaskPaused", &event);
+        Ok(Vec::new())
+    }
+
+    async fn resume(&self, which: &Which) -> Answer {
+        let task = self.task(&which.id)?;
+        self.step(&task, "resume").await?;
+        task.init.phase.set(Phase::Running);
+        let event = TaskResumed { container_id: which.id.clone() };
+        self.events.tell("/tasks/resumed", "TaskResumed", &event);
+        Ok(Vec::new())
+    }
+
+    async fn step(&self, task: &Task, word: &str) -> Result<(), Refusal> {
+        let step = task.oci.step([word, &task.id]);
+        let done = task.oci.run(&self.exits, step).await;
+        done.map(drop).map_err(|why| Refusal::failed(&format!("OCI runtime {word} failed"), why))
+    }
+
+    async fn kill(&self, kill: &Kill) -> Answer {
+        let task = self.task(&kill.id)?;
+        let found = task.process(&kill.exec_id)?;
+        let process = found.of(&task);
+        // With the first process of its own numbering all others end.
+        let all = kill.all && !(kill.signal == SIGKILL && task.bundle.numbers_its_own());
+        if all && kill.exec_id.is_empty() {
+            let number = kill.signal.to_string();
+            let step = task.oci.step(["kill", "--all", &task.id, &number]);
+            let done = task.oci.run(&self.exits, step).await;
+            done.map_err(|why| Refusal::failed("OCI runtime kill failed", why))?;
+        } else {
+            self.signal(process, kill.signal)?;
+        }
+        Ok(Vec::new())
+    }
+
+    fn signal(&self, process: &Process, signal: u32) -> Result<(), Refusal> {
+        let pid = process.pid.get();
+        let gone = || Refusal::new(Code::NotFound, "process already finished");
+        // Until it was reaped its number is nobody else's.
+        if process.end().is_some() || !self.exits.is_alive(pid) {
+            return Err(gone());
+        }
+        let number = i32::try_from(signal).ok();
+        let signal = number.and_then(Signal::from_named_raw);
+        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let (Some(signal), Some(pid)) = (signal, pid) else {
+            return Err(Refusal::new(Code::InvalidArgument, "there is no such signal"));
+        };
+        kill_process(pid, signal).map_err(|failure| Refusal::failed("signal", failure))
+    }
+
+    fn exec(&self, new: Exec) -> Answer {
+        let task = self.task(&new.id)?;
+        if new.terminal {
+            return Err(Refusal::new(Code::Unimplemented, "terminals are not supported"));
+        }
+        if new.exec_id.is_empty() || new.exec_id.contains('/') {
+            return Err(Refusal::new(Code::InvalidArgument, "a process needs a plain name"));
+        }
+        let mut execs = task.execs.borrow_mut();
+        if execs.contains_key(&new.exec_id) {
+            return Err(Refusal::new(Code::AlreadyExists, format!("id {}", new.exec_id)));
+        }
+        let process = Process::new([new.stdin, new.stdout, new.stderr]);
+        let spec = new.spec.unwrap_or_default().value;
+        execs.insert(new.exec_id.clone(), Rc::new(Execution { spec, process }));
+        let event = TaskExecAdded { container_id: new.id, exec_id: new.exec_id };
+        self.events.tell("/tasks/exec-added", "TaskExecAdded", &event);
+        Ok(Vec::new())
+    }
+
+    async fn wait(&self, which: &Which) -> Answer {
+        let task = self.task(&which.id)?;
+        let found = task.process(&which.exec_id)?;
+        let ended = found.of(&task).wait().await;
+        answer(&Exited { exit_status: ended.status, exited_at: Some(ended.at.into()) })
+    }
+
+    fn connect(&self, which: &Which) -> Answer {
+        let task_pid = self.task(&which.id).map_or(0, |task| task.init.pid.get());
+        answer(&Connected { shim_pid: std::process::id(), task_pid, version: String::new() })
+    }
+}
+
+/// Counts one that is being made.
+struct Making<'a>(&'a Cell<usize>);
+
+impl<'a> Making<'a> {
+    fn new(making: &'a Cell<usize>) -> Self {
+        making.set(making.get() + 1);
+        Self(making)
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// What to do, and the process that it becomes.
+fn exec_files(task: &Task, id: &str) -> [PathBuf; 2] {
+    let bundle: &Path = task.oci.bundle();
+    [bundle.join(format!("{id}.process.json")), bundle.join(format!("{id}.pid"))]
+}
+
+async fn blocking<T: Send + 'static>(
+    does: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(does).await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
+}
+
+/// To containerd's log.
+pub(super) fn tell(what: &str) {
+    use std::io::Write as _;
+    // Nobody may read it.
+    let _ = writeln!(io::stderr(), "tidegate shim: {what}");
+}
+
+fn not_found(what: &str, id: &str) -> Refusal {
+    Refusal::new(Code::NotFound, format!("{what} {id:?} does not exist: not found"))
+}
+
+fn read<M: Message + Default>(payload: &[u8]) -> Result<M, Refusal> {
+    M::decode(payload).map_err(|failure| Refusal::new(Code::InvalidArgument, failure.to_string()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the last step of calls that can fail")]
+fn answer(message: &impl Message) -> Answer {
+    Ok(message.encode_to_vec())
+}

@@ -73,6 +73,9 @@ pub(crate) struct Words<'a> {
     pub(crate) capabilities: &'a [String],
     /// Most files it may open: at first, and when it asks for more.
     pub(crate) open_files: (u64, u64),
+    /// How willingly the kernel ends it when the machine is out of memory, from -1000 to 1000. Source:
+    /// `proc_pid_oom_score_adj(5)`.
+    pub(crate) oom_score_adj: i32,
     pub(crate) read_only_root: bool,
     pub(crate) mounts: Vec<Value>,
     pub(crate) resources: Value,
@@ -81,6 +84,9 @@ pub(crate) struct Words<'a> {
     pub(crate) group: &'a str,
     pub(crate) programs: Programs,
 }
+
+/// Functions go before the rest of the machine. Nothing said would mean what containerd's service has: hardly ever.
+const FUNCTIONS_FIRST: i32 = 500;
 
 /// The whole specification of a function's container.
 pub(crate) fn spec(container: &Container<'_>) -> Result<Value, Failure> {
@@ -94,6 +100,7 @@ pub(crate) fn spec(container: &Container<'_>) -> Result<Value, Failure> {
         user: container.user,
         capabilities: &[],
         open_files: (OPEN_FILES.min(open_files), open_files),
+        oom_score_adj: FUNCTIONS_FIRST,
         read_only_root: deployment.read_only_root,
         mounts: mounts(container),
         resources: resources(container.limits, container.requests, container.pids),
@@ -130,6 +137,7 @@ pub(crate) fn document(words: Words<'_>) -> Value {
                 "additionalGids": words.user.groups,
             },
             "noNewPrivileges": true,
+            "oomScoreAdj": words.oom_score_adj,
             "capabilities": {
                 "bounding": capabilities, "effective": capabilities, "permitted": capabilities,
             },
@@ -336,6 +344,7 @@ mod tests {
         assert_eq!(process["cwd"], "/app");
         assert_eq!(process["user"], json!({"uid": 100, "gid": 101, "additionalGids": [44]}));
         assert_eq!(process["rlimits"][0]["hard"], 2048);
+        assert_eq!(process["oomScoreAdj"], 500, "whatever containerd's own is");
         let env = json!([
             "A=b=c",
             "FROM_IMAGE=changed",

@@ -69,6 +69,7 @@ pub(super) fn spec(service: &Service, around: &Surroundings<'_>) -> Result<Value
         user: around.user,
         capabilities: &capabilities(service),
         open_files: (open_files, open_files),
+        oom_score_adj: 0,
         read_only_root: service.read_only_root,
         mounts,
         resources: spec::resources(limits, Limits::default(), around.pids),

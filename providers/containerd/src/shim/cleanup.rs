@@ -22,11 +22,13 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
         || here.parent().map(|it| it.join(&words.id)).unwrap_or_default(),
         PathBuf::from,
     );
-    let oci = Oci::noted(&words.namespace, bundle.clone());
-    let deleted = oci.step(["delete", "--force", &words.id]).status();
-    if !deleted.as_ref().is_ok_and(std::process::ExitStatus::success) {
-        let why = oci.why().or_else(|| deleted.err().map(|it| it.to_string()));
-        tell(&format!("cannot remove {}: {}", words.id, why.unwrap_or_default()));
+    // containerd 1.6 calls for each container that was removed in good order, too.
+    if let Some(oci) = Oci::noted(&words.namespace, bundle.clone()) {
+        let deleted = oci.step(["delete", "--force", &words.id]).status();
+        if !deleted.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            let why = oci.why().or_else(|| deleted.err().map(|it| it.to_string()));
+            tell(&format!("cannot remove {}: {}", words.id, why.unwrap_or_default()));
+        }
     }
     if let Err(failure) = rootfs::unmount_all(&bundle.join("rootfs")) {
         tell(&format!("the file system of {} stays mounted: {failure}", words.id));

@@ -43,10 +43,16 @@ impl Oci {
         Self { program: program.to_owned(), root: Path::new(ROOT).join(namespace), bundle }
     }
 
-    /// As [`Oci::note`] noted it.
-    pub(super) fn noted(namespace: &str, bundle: PathBuf) -> Self {
-        let program = fs::read_to_string(bundle.join(PROGRAM)).unwrap_or_default();
-        Self::new(&program, namespace, bundle)
+    /// As [`Oci::note`] noted it; none when there is no container any more.
+    pub(super) fn noted(namespace: &str, bundle: PathBuf) -> Option<Self> {
+        let program = fs::read_to_string(bundle.join(PROGRAM)).ok()?;
+        Some(Self::new(&program, namespace, bundle))
+    }
+
+    /// Notes that there is no container any more.
+    pub(super) fn forget(&self) {
+        // What is noted too long is looked for once more than needed.
+        let _ = fs::remove_file(self.bundle.join(PROGRAM));
     }
 
     /// Notes for [`Oci::noted`] which program it is.
@@ -107,9 +113,11 @@ mod tests {
     fn the_program_and_its_last_error_are_read_from_the_bundle() {
         let bundle = tempfile::tempdir().expect("a folder");
         let path = bundle.path().to_owned();
-        assert_eq!(Oci::noted("fn", path.clone()).program, "runc");
+        assert!(Oci::noted("fn", path.clone()).is_none(), "nothing was made");
+        Oci::new("", "fn", path.clone()).note().expect("written");
+        assert_eq!(Oci::noted("fn", path.clone()).expect("noted").program, "runc");
         Oci::new("/opt/crun", "fn", path.clone()).note().expect("written");
-        let oci = Oci::noted("fn", path.clone());
+        let oci = Oci::noted("fn", path.clone()).expect("noted");
         assert_eq!((oci.program.as_str(), oci.why()), ("/opt/crun", None));
         let log = r#"{"level":"error","msg":"first","time":"t"}
 {"level":"error","msg":"no such file","time":"t"}
@@ -120,5 +128,7 @@ half a li"#;
         let step = format!("{:?}", oci.step(["kill", "a", "15"]));
         assert!(step.contains(r#""--root" "/run/containerd/runc/fn""#), "{step}");
         assert!(step.ends_with(r#""--log-format" "json" "kill" "a" "15""#), "{step}");
+        oci.forget();
+        assert!(Oci::noted("fn", path).is_none(), "it is gone");
     }
 }

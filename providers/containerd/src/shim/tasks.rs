@@ -477,6 +477,7 @@ impl Tasks {
             return Err(Refusal::failed("OCI runtime delete failed", why));
         }
         unmounted.map_err(|failure| Refusal::failed("failed to unmount rootfs", failure))?;
+        task.oci.forget();
         self.tasks.borrow_mut().remove(&which.id);
         let Deleted { pid, exit_status, exited_at } = process.deleted();
         let container_id = which.id.clone();

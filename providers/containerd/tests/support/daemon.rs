@@ -187,6 +187,7 @@ impl Daemon {
         config.bridge = self.bridge();
         config.subnet = self.subnet();
         config.oci_runtime = oci_runtime();
+        config.shim = std::env::var("TIDEGATE_TEST_SHIM").ok();
         // Other packages use this file too, and have a program of their own for it.
         config.collector = option_env!("CARGO_BIN_EXE_containerd-log-collector").map(Into::into);
         // Rules of the machine's firewall are shared by all.

@@ -1,0 +1,84 @@
+//! What looks after containers, as others use it who know nothing of tidegate: `ctr`, containerd itself, and the
+//! kernel.
+
+#[path = "support/daemon.rs"]
+mod daemon;
+#[path = "support/harness.rs"]
+mod harness;
+#[path = "support/images.rs"]
+mod images;
+#[path = "support/place.rs"]
+mod place;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use harness::function;
+use place::{Place, ask};
+
+const SHELL: &str = "serve shell";
+const NAMESPACE: &str = "openfaas-fn";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_ours_and_one_for_each_function_and_gone_after_the_last_replica() {
+    let Some(place) = Place::with(|it| it.shim = None).await else { return };
+    let one = place.deployed(function("one", SHELL), 3).await;
+    let two = place.deployed(function("two", SHELL), 1).await;
+    let shims = place.harness.daemon.shims();
+    assert_eq!(shims.len(), 2, "{shims:?}");
+    for shim in &shims {
+        let line = fs::read_to_string(format!("/proc/{shim}/cmdline")).expect("it runs");
+        assert!(line.starts_with("containerd-shim-tidegate\0"), "{line}");
+        let below = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children"));
+        let below = below.expect("it runs").split_whitespace().count();
+        assert!([1, 3].contains(&below), "nobody but the replicas: {below}");
+    }
+    let sockets: Vec<String> = shims.iter().map(|it| socket(*it)).collect();
+    place.scale(&one, 0).await;
+    place.scale(&two, 0).await;
+    let ended = || place.harness.daemon.shims().is_empty();
+    assert!(tokio::task::block_in_place(|| daemon::within(Duration::from_secs(30), ended)));
+    for socket in sockets {
+        assert!(!Path::new(&socket).exists(), "{socket}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_run_in_a_replica_and_their_output_and_status_come_back() {
+    let Some(place) = Place::with(|it| it.shim = None).await else { return };
+    let id = place.deployed(function("shell", SHELL), 1).await;
+    place.ready(&id, 1).await;
+    let task = place.ctr(NAMESPACE, &["tasks", "list", "-q"]);
+    let exec = |name: &str, words: &[&str]| {
+        let all = [&["tasks", "exec", "--exec-id", name, &task][..], words].concat();
+        place.ctr(NAMESPACE, &all)
+    };
+    assert_eq!(exec("a", &["/bin/busybox", "echo", "hello"]), "hello");
+    assert_eq!(exec("a", &["/bin/busybox", "sh", "-c", "exit 0"]), "", "its name is free again");
+    let pids = place.ctr(NAMESPACE, &["tasks", "ps", &task]);
+    assert!(pids.lines().count() >= 2, "a heading and its processes: {pids}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_says_what_was_paused_and_resumed() {
+    let Some(place) = Place::with(|it| it.shim = None).await else { return };
+    let id = place.deployed(function("shell", SHELL), 1).await;
+    let status = place.ready(&id, 1).await;
+    let task = place.ctr(NAMESPACE, &["tasks", "list", "-q"]);
+    place.ctr(NAMESPACE, &["tasks", "pause", &task]);
+    assert!(place.ctr(NAMESPACE, &["tasks", "list"]).contains("PAUSED"));
+    place.ctr(NAMESPACE, &["tasks", "resume", &task]);
+    assert!(place.ctr(NAMESPACE, &["tasks", "list"]).contains("RUNNING"));
+    assert_eq!(ask(&status.replicas[0], "echo on").await, "on");
+}
+
+/// Where a shim listens: its standard input.
+fn socket(shim: i32) -> String {
+    let link = fs::read_link(format!("/proc/{shim}/fd/0")).expect("it runs");
+    let link = link.display().to_string();
+    let inode = link.trim_start_matches("socket:[").trim_end_matches(']');
+    let sockets = fs::read_to_string("/proc/net/unix").expect("Linux");
+    let line = sockets.lines().find(|line| line.split_whitespace().nth(6) == Some(inode));
+    line.and_then(|line| line.split_whitespace().nth(7)).expect("a path").to_owned()
+}

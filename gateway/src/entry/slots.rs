@@ -21,8 +21,8 @@ use crate::room::{Place, hand_over};
 pub(crate) enum Handed {
     /// A slot.
     Slot(Grant),
-    /// The start failed for this reason.
-    Failed(Arc<str>),
+    /// The start failed.
+    Failed,
     /// The function was removed.
     Removed,
 }
@@ -100,7 +100,7 @@ impl Entry {
                 self.record_wait(waited);
                 Ok((handle, waited))
             }
-            Ok(Ok(Handed::Failed(reason))) => Err(InvokeError::StartFailed { function, reason }),
+            Ok(Ok(Handed::Failed)) => Err(InvokeError::StartFailed { function }),
             Ok(Ok(Handed::Removed) | Err(_)) => {
                 Err(InvokeError::UnknownFunction(function.to_string()))
             }
@@ -146,10 +146,14 @@ impl Entry {
         });
     }
 
-    /// A start failed for good: whoever waits is answered 503 with `reason`.
+    /// A start failed for good: whoever waits is answered 503, and `reason` is logged.
     pub fn fail_waiters(&self, reason: &str) {
-        let reason: Arc<str> = reason.into();
-        hand_over(self.room.serve(|| Some(Handed::Failed(Arc::clone(&reason)))));
+        let waiters = self.room.serve(|| Some(Handed::Failed));
+        if !waiters.is_empty() {
+            let function = &self.id;
+            tracing::warn!(function.name = %function, calls = waiters.len(), "could not be started: {reason}");
+        }
+        hand_over(waiters);
     }
 
     fn take_slot(&self, now: Moment) -> Option<Arc<Handle>> {

@@ -3,7 +3,6 @@
 //! Every such answer has one line saying which limit or which part failed, the same as one word in
 //! `X-Tidegate-Error`, and `X-OpenFaaS-Internal`, by which OpenFaaS's queue workers know what to retry.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
@@ -48,13 +47,11 @@ pub enum InvokeError {
         /// How many may wait.
         most: usize,
     },
-    /// The function could not be started.
-    #[error("function {function} could not be started: {reason}")]
+    /// The function could not be started. Why may name paths and programs of the machine: that is for operators.
+    #[error("function {function} could not be started; `tidegate describe {function}` says why")]
     StartFailed {
         /// Which function.
         function: FunctionId,
-        /// Why.
-        reason: Arc<str>,
     },
     /// The function did not start in time.
     #[error("function {function} had no ready replica within {limit:?} (wake_timeout)")]

@@ -121,7 +121,11 @@ async fn a_failed_start_and_a_removal_are_told_to_all_who_wait() {
             assert_eq!(answer.status, 404);
         } else {
             assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
-            assert!(answer.body.contains("could not be started: exit code 1: no such file"));
+            assert!(
+                answer.body.contains("could not be started; `tidegate describe f"),
+                "{answer:?}"
+            );
+            assert!(!answer.body.contains("no such file"), "that is for operators");
         }
     }
 }

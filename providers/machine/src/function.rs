@@ -102,7 +102,7 @@ impl<R: Runtime> Function<R> {
         let end = CancellationToken::new();
         let slot = Slot::found(&found, end.clone(), clock::running());
         let beginning = Beginning::found(found, slot.held.clone());
-        state.slots.push(slot);
+        state.add(slot);
         self.run(revision, end, beginning);
     }
 
@@ -360,7 +360,7 @@ impl<R: Runtime> Function<R> {
             slot.hold();
         }
         let beginning = Beginning::new(id, slot.held.clone());
-        state.slots.push(slot);
+        state.add(slot);
         self.run(revision, end, beginning);
     }
 
@@ -371,11 +371,7 @@ impl<R: Runtime> Function<R> {
         beginning: Beginning<R>,
     ) {
         let presence = self.host.replicas.token();
-        let task = replica::run(self.clone(), revision, end, beginning);
-        self.host.spawn(async move {
-            task.await;
-            drop(presence);
-        });
+        self.host.spawn(replica::run(self.clone(), revision, end, beginning, presence));
     }
 
     fn save_soon(self: &Arc<Self>, version: u64) {

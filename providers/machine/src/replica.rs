@@ -14,6 +14,7 @@ use tidegate_core::format_duration;
 use tidegate_provider::{Crash, Phase, ReplicaId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
 
 use crate::backoff::Backoff;
@@ -53,39 +54,55 @@ impl<R: Runtime> Beginning<R> {
     }
 }
 
-/// Runs a replica until it is told to end, starting it anew as often as it crashes.
-pub(crate) async fn run<R: Runtime>(
+/// Runs a replica until it is told to end, starting it anew as often as it crashes; `presence` is let go last.
+///
+/// One of these rests in memory for each frozen replica. Written as a block it works on the seat where it is
+/// captured; an `async fn` would move what it takes, and keep room for both places.
+pub(crate) fn run<R: Runtime>(
     function: Arc<Function<R>>,
     revision: Arc<Revision<R>>,
     end: CancellationToken,
     beginning: Beginning<R>,
-) {
-    let Beginning { id, mut seat, runs, crashed, held } = beginning;
-    let living = async {
-        match open_log(&function, &id, runs) {
-            Ok(log) => {
-                let life = Life::new(function.clone(), revision, id.clone(), end, held, log);
-                live(&life, &mut seat, runs, crashed).await;
+    presence: TaskTrackerToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let Beginning { id, mut seat, runs, mut crashed, held } = beginning;
+    async move {
+        let living = async {
+            match begin(&function, revision, &id, end.clone(), held, runs) {
+                Ok(life) => live(&life, &mut seat, runs, &mut crashed).await,
+                // Without a log there is no telling what goes wrong; an operator must make room first.
+                Err(detail) => {
+                    warn!(function.name = %function.id, replica = %id, "{detail}");
+                    function.report(&id, |slot| {
+                        slot.phase = Phase::Backoff;
+                        slot.detail = detail;
+                    });
+                    end.cancelled().await;
+                }
             }
-            // Without a log there is no telling what goes wrong; an operator must make room first.
-            Err(detail) => {
-                warn!(function.name = %function.id, replica = %id, "{detail}");
-                function.report(&id, |slot| {
-                    slot.phase = Phase::Backoff;
-                    slot.detail = detail;
-                });
-                end.cancelled().await;
-            }
+        };
+        tokio::select! {
+            biased;
+            () = function.host.let_go.cancelled() => return,
+            () = living => {}
         }
-    };
-    tokio::select! {
-        biased;
-        () = function.host.let_go.cancelled() => return,
-        () = living => {}
+        function.host.runtime.clear(&id, seat).await;
+        prune_logs(&function, &id).await;
+        function.ended(&id);
+        drop(presence);
     }
-    function.host.runtime.clear(&id, seat).await;
-    prune_logs(&function, &id).await;
-    function.ended(&id);
+}
+
+fn begin<R: Runtime>(
+    function: &Arc<Function<R>>,
+    revision: Arc<Revision<R>>,
+    id: &ReplicaId,
+    end: CancellationToken,
+    held: Option<CancellationToken>,
+    runs: bool,
+) -> Result<Life<R>, String> {
+    let log = open_log(function, id, runs)?;
+    Ok(Life::new(function.clone(), revision, id.clone(), end, held, log))
 }
 
 fn open_log<R: Runtime>(
@@ -111,13 +128,18 @@ async fn prune_logs<R: Runtime>(function: &Arc<Function<R>>, id: &ReplicaId) {
     let _ = function.host.blocking(move || inside.prune_logs(Some(&id))).await;
 }
 
-async fn live<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool, crashed: Option<Cause>) {
+/// One life after another; one that `crashed` before this begins with the pause after that.
+async fn live<R: Runtime>(
+    life: &Life<R>,
+    seat: &mut R::Seat,
+    runs: bool,
+    crashed: &mut Option<Cause>,
+) {
     let mut backoff = Backoff::new(life.settings());
-    let mut ended = match crashed {
-        Some(why) => Some(why),
-        None => one_life(life, seat, runs).await,
-    };
-    while let Some(cause) = ended {
+    if crashed.is_none() {
+        *crashed = one_life(life, seat, runs).await;
+    }
+    while let Some(cause) = crashed.take() {
         if rested(life) || life.is_told_to_end() {
             return;
         }
@@ -133,7 +155,7 @@ async fn live<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool, crashe
                 slot.restarts += 1;
             }
         });
-        ended = one_life(life, seat, false).await;
+        *crashed = one_life(life, seat, false).await;
     }
 }
 

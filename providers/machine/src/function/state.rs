@@ -53,6 +53,15 @@ impl<R: Runtime> State<R> {
         }
     }
 
+    /// Takes in one more replica. Most functions have one, and rest with it for days: the first gets no room for
+    /// others.
+    pub(super) fn add(&mut self, slot: Slot<R>) {
+        if self.slots.is_empty() {
+            self.slots.reserve_exact(1);
+        }
+        self.slots.push(slot);
+    }
+
     /// What users and the gateway see.
     pub(super) fn status(&self) -> FunctionStatus {
         FunctionStatus {

@@ -143,7 +143,11 @@ impl Log {
 
 /// Where a replica logs.
 pub(crate) fn path(folder: &Path, replica: &str) -> PathBuf {
-    folder.join(format!("{replica}{ENDING}"))
+    let name = format!("{replica}{ENDING}");
+    // Kept as long as the replica: a path that is joined has room for more.
+    let mut path = PathBuf::with_capacity(folder.as_os_str().len() + 1 + name.len());
+    path.extend([folder, Path::new(&name)]);
+    path
 }
 
 fn end_of(path: &Path) -> io::Result<Vec<u8>> {

@@ -6,6 +6,8 @@ use std::fs;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use containerd_client::services::v1::ListContainersRequest;
+use containerd_client::tonic::Response;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tidegate_provider::ReplicaId;
@@ -13,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::collector::WORD;
-use crate::connection::Scope;
+use crate::connection::{Scope, call};
 use crate::containers;
 use crate::error::Failure;
 use crate::ground::{Ground, labels};
@@ -61,7 +63,7 @@ pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), F
     if before.is_empty() {
         return Ok(());
     }
-    let containers = containers::list(scope, REPLICA).await?;
+    let containers = ids(scope).await?;
     let after = containers::tasks(scope).await?;
     let tasks = before
         .into_iter()
@@ -69,7 +71,7 @@ pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), F
     let ours = ground.container(&ReplicaId::new(""));
     for task in tasks {
         let id = if task.container_id.is_empty() { task.id } else { task.container_id };
-        if !id.starts_with(&ours) || containers.iter().any(|container| container.id == id) {
+        if !id.starts_with(&ours) || containers.contains(&id) {
             continue;
         }
         warn!(container = %id, "ending a task without a container");
@@ -91,11 +93,27 @@ pub(crate) async fn end_tasks_of(ground: &Ground, scope: &Scope) -> Result<(), F
     Ok(())
 }
 
+/// The ids of replicas' containers. They come one by one, since all of them with all that is recorded of them take
+/// megabytes of memory, which is then not given back.
+async fn ids(scope: &Scope) -> Result<BTreeSet<String>, Failure> {
+    let filters = vec![format!("labels.\"{REPLICA}\"")];
+    let mut client = scope.containers();
+    let listing = async {
+        let mut listed = client.list_stream(ListContainersRequest { filters }).await?.into_inner();
+        let mut ids = BTreeSet::new();
+        while let Some(message) = listed.message().await? {
+            ids.extend(message.container.map(|container| container.id));
+        }
+        Ok(Response::new(ids))
+    };
+    call("list containers", listing).await
+}
+
 /// Ends shims of ours that serve nobody now and did not `before`; returns those that do not now.
 async fn end_shims(ground: &Arc<Ground>, before: BTreeSet<Seen>) -> BTreeSet<Seen> {
     let ours = ground.container(&ReplicaId::new(""));
     let looking = tokio::task::spawn_blocking(move || {
-        let idle = idle_shims(&processes(), &ours);
+        let idle = idle_shims(&processes(&ours));
         for (pid, _) in idle.intersection(&before) {
             warn!(pid, "ending a shim that serves nobody");
             // containerd then cleans up after it; its log collector ends with its output.
@@ -113,20 +131,29 @@ async fn end_shims(ground: &Arc<Ground>, before: BTreeSet<Seen>) -> BTreeSet<See
 struct Process {
     parent: i32,
     started: String,
-    words: Vec<String>,
+    kind: Kind,
 }
 
-/// All processes, by number. Blocks.
-fn processes() -> BTreeMap<i32, Process> {
+/// What matters of a process's command line: the lines of all that run on a machine are many.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A shim of ours.
+    Shim,
+    /// A log collector.
+    Collector,
+    Other,
+}
+
+/// All processes, by number; shims are ours when their containers' ids begin so. Blocks.
+fn processes(ours: &str) -> BTreeMap<i32, Process> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let read = |entry: fs::DirEntry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         let line = fs::read(entry.path().join("cmdline")).ok()?;
-        let words =
-            line.split(|byte| *byte == 0).map(|it| String::from_utf8_lossy(it).into_owned());
+        let kind = Kind::of(&String::from_utf8_lossy(&line), ours);
         let (parent, started) = parent_and_start(&stat)?;
-        Some((pid, Process { parent, started, words: words.collect() }))
+        Some((pid, Process { parent, started, kind }))
     };
     entries.filter_map(read).collect()
 }
@@ -138,21 +165,29 @@ fn parent_and_start(stat: &str) -> Option<(i32, String)> {
     Some((fields.get(1)?.parse().ok()?, (*fields.get(19)?).to_owned()))
 }
 
-/// Shims of containers whose ids begin so, without any process below but log collectors.
-fn idle_shims(all: &BTreeMap<i32, Process>, ours: &str) -> BTreeSet<Seen> {
-    let is_collector = |process: &Process| process.words.get(1).is_some_and(|it| it == WORD);
+/// Shims of ours without any process below but log collectors.
+fn idle_shims(all: &BTreeMap<i32, Process>) -> BTreeSet<Seen> {
     let busy: BTreeSet<i32> =
-        all.values().filter(|it| !is_collector(it)).map(|it| it.parent).collect();
-    let shims = all.iter().filter(|(pid, it)| is_shim_of(it, ours) && !busy.contains(pid));
+        all.values().filter(|it| it.kind != Kind::Collector).map(|it| it.parent).collect();
+    let shims = all.iter().filter(|(pid, it)| it.kind == Kind::Shim && !busy.contains(pid));
     shims.map(|(pid, it)| (*pid, it.started.clone())).collect()
 }
 
-/// Source: containerd's runtime v2 README, "Commands".
-fn is_shim_of(process: &Process, ours: &str) -> bool {
-    let program = process.words.first().and_then(|it| it.rsplit('/').next()).unwrap_or_default();
-    let id = process.words.iter().position(|it| it == "-id");
-    let id = id.and_then(|at| process.words.get(at + 1));
-    program.starts_with("containerd-shim") && id.is_some_and(|id| id.starts_with(ours))
+impl Kind {
+    /// Of a command line, its words ended by zeros. Source: containerd's runtime v2 README, "Commands".
+    fn of(line: &str, ours: &str) -> Self {
+        let mut words = line.split('\0');
+        let program = words.next().and_then(|it| it.rsplit('/').next()).unwrap_or_default();
+        let first = words.clone().next();
+        let id = words.skip_while(|it| *it != "-id").nth(1);
+        if program.starts_with("containerd-shim") && id.is_some_and(|id| id.starts_with(ours)) {
+            Self::Shim
+        } else if first == Some(WORD) {
+            Self::Collector
+        } else {
+            Self::Other
+        }
+    }
 }
 
 #[cfg(test)]
@@ -160,8 +195,8 @@ mod tests {
     use super::*;
 
     fn process(parent: i32, line: &str) -> Process {
-        let words = line.split(' ').map(str::to_owned).collect();
-        Process { parent, started: "7".to_owned(), words }
+        let kind = Kind::of(&line.replace(' ', "\0"), "tg-ours-");
+        Process { parent, started: "7".to_owned(), kind }
     }
 
     #[test]
@@ -182,13 +217,15 @@ mod tests {
             (40, process(1, "/bin/other -id tg-ours-1-3")),
         ]
         .into();
-        assert_eq!(idle_shims(&all, "tg-ours-"), [(10, "7".to_owned())].into());
+        assert_eq!(idle_shims(&all), [(10, "7".to_owned())].into());
     }
 
     #[test]
     fn parents_are_read_behind_names_with_brackets() {
         let stat = "12 (a) b) S 34 1 1 0 -1 4 5 6 7 8 9 10 11 12 13 14 15 16 5678 18";
         assert_eq!(parent_and_start(stat), Some((34, "5678".to_owned())));
-        assert!(processes().contains_key(&i32::try_from(std::process::id()).expect("a number")));
+        assert!(
+            processes("tg-").contains_key(&i32::try_from(std::process::id()).expect("a number"))
+        );
     }
 }

@@ -22,6 +22,7 @@ use containerd_client::tonic::metadata::{Ascii, MetadataValue};
 use containerd_client::tonic::service::Interceptor;
 use containerd_client::tonic::transport::{Channel, Endpoint};
 use containerd_client::tonic::{Request, Response, Status};
+use futures_util::FutureExt as _;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
@@ -31,6 +32,10 @@ use crate::error::Failure;
 const LARGEST_MESSAGE: usize = 16 << 20;
 /// Longest that a call may take which has no better limit: the slowest are those that start a process.
 const LONGEST_CALL: Duration = Duration::from_secs(60);
+/// How much of one answer, and of all of them, containerd may send before it is read. What comes faster than it is
+/// read would be kept in memory, by default up to megabytes of it.
+const ANSWER_AHEAD: u32 = 64 << 10;
+const ALL_AHEAD: u32 = 1 << 20;
 /// How often a call that meets a lock of somebody else is tried again, and how long it waits in between.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(25);
@@ -53,9 +58,12 @@ pub(crate) struct Scope {
 /// A service with its headers.
 pub(crate) type Service = InterceptedService<Channel, Headers>;
 
-/// What containerd wants beside the message.
+/// What containerd wants beside the message; shared, since each replica keeps a scope.
 #[derive(Clone, Debug)]
-pub(crate) struct Headers {
+pub(crate) struct Headers(Arc<Sent>);
+
+#[derive(Clone, Debug)]
+struct Sent {
     name: String,
     namespace: MetadataValue<Ascii>,
     lease: Option<MetadataValue<Ascii>>,
@@ -63,8 +71,8 @@ pub(crate) struct Headers {
 
 impl Interceptor for Headers {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
-        if let Some(lease) = &self.lease {
+        request.metadata_mut().insert("containerd-namespace", self.0.namespace.clone());
+        if let Some(lease) = &self.0.lease {
             request.metadata_mut().insert("containerd-lease", lease.clone());
         }
         Ok(request)
@@ -81,8 +89,10 @@ impl Connection {
             async move { UnixStream::connect(path).await.map(TokioIo::new) }
         });
         // The address is not looked at; the connector knows where to go.
-        let channel =
-            Endpoint::from_static("http://containerd").connect_with_connector_lazy(connector);
+        let channel = Endpoint::from_static("http://containerd")
+            .initial_stream_window_size(ANSWER_AHEAD)
+            .initial_connection_window_size(ALL_AHEAD)
+            .connect_with_connector_lazy(connector);
         Self { channel, owner: owner.into() }
     }
 
@@ -99,7 +109,8 @@ impl Connection {
     pub(crate) fn within(&self, namespace: &str) -> Scope {
         let value =
             namespace.parse().expect("namespaces are checked: lower-case letters, digits, '-'");
-        let headers = Headers { name: namespace.to_owned(), namespace: value, lease: None };
+        let sent = Sent { name: namespace.to_owned(), namespace: value, lease: None };
+        let headers = Headers(Arc::new(sent));
         Scope { channel: self.channel.clone(), owner: self.owner.clone(), headers }
     }
 }
@@ -127,7 +138,7 @@ impl Scope {
 
     /// The namespace.
     pub(crate) fn namespace(&self) -> &str {
-        &self.headers.name
+        &self.headers.0.name
     }
 
     /// Who takes leases in it.
@@ -138,31 +149,34 @@ impl Scope {
     /// The same, under a lease.
     pub(crate) fn under(&self, lease: &str) -> Self {
         let mut scope = self.clone();
-        scope.headers.lease = Some(lease.parse().expect("our leases are letters, digits and '-'"));
+        Arc::make_mut(&mut scope.headers.0).lease =
+            Some(lease.parse().expect("our leases are letters, digits and '-'"));
         scope
     }
 }
 
 /// Waits for a call's answer.
-pub(crate) async fn call<T>(
+pub(crate) fn call<T>(
     action: &'static str,
     answer: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Failure> {
-    within(LONGEST_CALL, action, answer).await
+) -> impl Future<Output = Result<T, Failure>> {
+    within(LONGEST_CALL, action, answer)
 }
 
-/// Waits for a call's answer for at most `limit`.
-pub(crate) async fn within<T>(
+/// Waits for a call's answer for at most `limit`, from now on.
+///
+/// Answers take kilobytes, and each `async fn` around one would keep room for it twice.
+pub(crate) fn within<T>(
     limit: Duration,
     action: &'static str,
     answer: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(limit, answer).await {
+) -> impl Future<Output = Result<T, Failure>> {
+    tokio::time::timeout(limit, answer).map(move |answered| match answered {
         Ok(answer) => {
             answer.map(Response::into_inner).map_err(|status| Failure::new(action, status))
         }
         Err(_) => Err(Failure::TooSlow { action, seconds: limit.as_secs() }),
-    }
+    })
 }
 
 /// Tries again while another client holds a lock on what is wanted.
@@ -176,4 +190,24 @@ pub(crate) async fn unlocked<T, F: Future<Output = Result<T, Failure>>>(
         }
     }
     work().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hundreds of replicas may wait at the same time.
+    #[tokio::test]
+    async fn waiting_for_an_answer_takes_little_more_room_than_the_answer() {
+        let room = [0_u8; 4096];
+        let answer = async move {
+            tokio::task::yield_now().await;
+            assert_eq!(room[4095], 0);
+            Ok(Response::new(()))
+        };
+        let alone = size_of_val(&answer);
+        let waiting = call("wait", answer);
+        assert!(size_of_val(&waiting) < alone + 512, "{} for {alone}", size_of_val(&waiting));
+        waiting.await.expect("it is answered");
+    }
 }

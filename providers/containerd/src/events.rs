@@ -18,7 +18,7 @@ use prost::Message;
 use prost_types::Any;
 use tidegate_provider::CrashReason;
 use tidegate_provider_machine::exit::{self, Cause};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -66,16 +66,18 @@ pub(crate) struct Known {
 /// All tasks somebody wants to know the end of.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    tasks: Mutex<HashMap<Key, Entry>>,
+    tasks: Mutex<HashMap<Key, Arc<Task>>>,
     away: watch::Sender<Option<String>>,
 }
 
 type Key = (String, String);
 
+/// One task. One listens to it or two, so that a tokio watch, which is made for hundreds, would only take room.
 #[derive(Debug)]
-struct Entry {
+struct Task {
     pid: u32,
-    known: watch::Sender<Known>,
+    known: Mutex<Known>,
+    news: Notify,
 }
 
 /// What will be known of one task; nobody listens for it any more when this is dropped.
@@ -83,17 +85,43 @@ struct Entry {
 pub(crate) struct Ending {
     board: Arc<Board>,
     key: Key,
-    pid: u32,
-    known: watch::Receiver<Known>,
+    task: Arc<Task>,
+}
+
+impl Task {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, exit: Exit) {
+        self.known().exit.get_or_insert(exit);
+        self.news.notify_waiters();
+    }
+
+    /// Waits until what is wanted is known.
+    async fn until<T>(&self, wanted: impl Fn(&Known) -> Option<T>) -> T {
+        loop {
+            // Before the look, so that nothing is missed in between.
+            let news = self.news.notified();
+            let found = wanted(&self.known());
+            match found {
+                Some(found) => return found,
+                None => news.await,
+            }
+        }
+    }
 }
 
 impl Board {
     /// Listens for the end of a task that has been created.
     pub(crate) fn listen(self: &Arc<Self>, namespace: &str, id: &str, pid: u32) -> Ending {
         let key = (namespace.to_owned(), id.to_owned());
-        let (sender, known) = watch::channel(Known::default());
-        self.lock().insert(key.clone(), Entry { pid, known: sender });
-        Ending { board: self.clone(), key, pid, known }
+        let task = Arc::new(Task { pid, known: Mutex::default(), news: Notify::new() });
+        if let Some(earlier) = self.lock().insert(key.clone(), task.clone()) {
+            // Another life of the same container is listened for.
+            earlier.ended(Exit::Lost);
+        }
+        Ending { board: self.clone(), key, task }
     }
 
     /// Why containerd is away, if it is.
@@ -107,20 +135,16 @@ impl Board {
         let _ = self.away.subscribe().wait_for(Option::is_none).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Task>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ended(&self, key: &Key, pid: Option<u32>, exit: Exit) {
-        if let Some(entry) = self.lock().get(key)
+        if let Some(task) = self.lock().get(key)
             // The end of a life before this one is no news.
-            && pid.is_none_or(|pid| pid == entry.pid)
+            && pid.is_none_or(|pid| pid == task.pid)
         {
-            entry.known.send_if_modified(|known| {
-                let news = known.exit.is_none();
-                known.exit.get_or_insert(exit);
-                news
-            });
+            task.ended(exit);
         }
     }
 
@@ -137,8 +161,9 @@ impl Board {
             }
             "/tasks/oom" => {
                 let Ok(oom) = TaskOom::decode(event.value.as_slice()) else { return };
-                if let Some(entry) = self.lock().get(&(envelope.namespace, oom.container_id)) {
-                    entry.known.send_modify(|known| known.memory_kills += 1);
+                if let Some(task) = self.lock().get(&(envelope.namespace, oom.container_id)) {
+                    task.known().memory_kills += 1;
+                    task.news.notify_waiters();
                 }
             }
             _ => {}
@@ -191,7 +216,7 @@ impl Board {
     /// Looks for tasks that ended while nobody heard.
     async fn look(&self, connection: &Connection) -> Result<(), Failure> {
         let keys: Vec<(Key, u32)> =
-            self.lock().iter().map(|(key, entry)| (key.clone(), entry.pid)).collect();
+            self.lock().iter().map(|(key, task)| (key.clone(), task.pid)).collect();
         let mut namespaces: Vec<&String> =
             keys.iter().map(|((namespace, _), _)| namespace).collect();
         namespaces.sort_unstable();
@@ -256,45 +281,39 @@ async fn subscribe(
 impl Ending {
     /// The task's process.
     pub(crate) fn pid(&self) -> u32 {
-        self.pid
+        self.task.pid
     }
 
     /// Waits for the task's end.
     pub(crate) async fn exit(&mut self) -> Exit {
-        match self.known.wait_for(|known| known.exit.is_some()).await {
-            Ok(known) => known.exit.clone().unwrap_or(Exit::Lost),
-            // Another life of the same container is listened for.
-            Err(_) => Exit::Lost,
-        }
+        self.task.until(|known| known.exit.clone()).await
     }
 
     /// How often processes in it were killed for want of memory.
     pub(crate) fn memory_kills(&self) -> u32 {
-        self.known.borrow().memory_kills
+        self.task.known().memory_kills
     }
 
     /// Another listener for the same task.
     pub(crate) fn clone_listener(&self) -> Listener {
-        Listener(self.known.clone())
+        Listener(self.task.clone())
     }
 }
 
 /// Hears of one task.
-pub(crate) struct Listener(watch::Receiver<Known>);
+pub(crate) struct Listener(Arc<Task>);
 
 impl Listener {
     /// Waits until more than `told` processes were killed for want of memory.
-    pub(crate) async fn more_kills(mut self, told: u32) {
-        if self.0.wait_for(|known| known.memory_kills > told).await.is_err() {
-            std::future::pending().await
-        }
+    pub(crate) async fn more_kills(self, told: u32) {
+        self.0.until(|known| (known.memory_kills > told).then_some(())).await;
     }
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
         let mut tasks = self.board.lock();
-        if tasks.get(&self.key).is_some_and(|entry| entry.pid == self.pid) {
+        if tasks.get(&self.key).is_some_and(|task| Arc::ptr_eq(task, &self.task)) {
             tasks.remove(&self.key);
         }
     }

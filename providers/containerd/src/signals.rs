@@ -3,14 +3,31 @@
 use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
-/// A signal as images write it: `SIGQUIT`, `QUIT` or `3`.
+/// Signals from this number on have numbers only. Source: Docker, as images are written for it; it is glibc's.
+const FIRST_REAL_TIME: u32 = 34;
+const LAST_REAL_TIME: u32 = 64;
+
+/// A signal as images write it: `SIGQUIT`, `QUIT`, `3`, or `SIGRTMIN+3` as systemd wants it.
 pub(crate) fn named(written: &str) -> Option<u32> {
     if let Ok(number) = written.parse() {
         return (1..=64).contains(&number).then_some(number);
     }
+    if let Some(number) = real_time(written.strip_prefix("SIG").unwrap_or(written)) {
+        return (FIRST_REAL_TIME..=LAST_REAL_TIME).contains(&number).then_some(number);
+    }
     let name =
         if written.starts_with("SIG") { written.to_owned() } else { format!("SIG{written}") };
     name.parse::<Signal>().ok().map(|signal| (signal as i32).cast_unsigned())
+}
+
+fn real_time(name: &str) -> Option<u32> {
+    if let Some(after) = name.strip_prefix("RTMIN") {
+        let more = if after.is_empty() { "0" } else { after.strip_prefix('+')? };
+        return FIRST_REAL_TIME.checked_add(more.parse().ok()?);
+    }
+    let before = name.strip_prefix("RTMAX")?;
+    let less = if before.is_empty() { "0" } else { before.strip_prefix('-')? };
+    LAST_REAL_TIME.checked_sub(less.parse().ok()?)
 }
 
 /// Sends a signal to process `pid` when it belongs to the control group at `cgroup`, from the root of its hierarchy.
@@ -41,6 +58,9 @@ mod tests {
     fn signals_are_read_as_images_write_them() {
         assert_eq!(["SIGQUIT", "QUIT", "3"].map(named), [Some(3); 3]);
         assert_eq!(["", "SIGNOTHING", "0", "99"].map(named), [None; 4]);
+        let real_time = ["SIGRTMIN+3", "RTMIN", "SIGRTMAX-1", "RTMAX"].map(named);
+        assert_eq!(real_time, [37, 34, 63, 64].map(Some));
+        assert_eq!(["SIGRTMIN+31", "RTMIN3", "RTMAX-31", "RTMAX+1"].map(named), [None; 4]);
     }
 
     #[test]

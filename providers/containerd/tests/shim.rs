@@ -73,6 +73,23 @@ async fn containerd_says_what_was_paused_and_resumed() {
     assert_eq!(ask(&status.replicas[0], "echo on").await, "on");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_with_and_without_names_reach_the_first_process() {
+    let Some(place) = Place::with(|it| it.shim = None).await else { return };
+    let hears = "trap 'echo heard' USR1; trap 'echo heard' 37; nc -ll -p 8080 -e /handler & while :; do wait; done";
+    let id = place.deployed(function("hears", hears), 1).await;
+    let task = place.ctr(NAMESPACE, &["tasks", "list", "-q"]);
+    for (number, signal) in ["SIGUSR1", "37"].iter().enumerate() {
+        place.ctr(NAMESPACE, &["tasks", "kill", "--signal", signal, &task]);
+        let heard = async {
+            while place.logs(&id).await.iter().filter(|line| *line == "heard").count() <= number {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), heard).await.expect(signal);
+    }
+}
+
 /// Where a shim listens: its standard input.
 fn socket(shim: i32) -> String {
     let link = fs::read_link(format!("/proc/{shim}/fd/0")).expect("it runs");

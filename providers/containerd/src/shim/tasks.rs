@@ -533,15 +533,17 @@ impl Tasks {
         let process = found.of(&task);
         // With the first process of its own numbering all others end.
         let all = kill.all && !(kill.signal == SIGKILL && task.bundle.numbers_its_own());
-        if all && kill.exec_id.is_empty() {
-            let number = kill.signal.to_string();
-            let step = task.oci.step(["kill", "--all", &task.id, &number]);
-            let done = task.oci.run(&self.exits, step).await;
-            done.map_err(|why| Refusal::failed("OCI runtime kill failed", why))?;
-        } else {
-            self.signal(process, kill.signal)?;
+        let is_named = signal_named(kill.signal).is_some();
+        if !kill.exec_id.is_empty() || is_named && !all {
+            return self.signal(process, kill.signal).map(|()| Vec::new());
         }
-        Ok(Vec::new())
+        let mut step = task.oci.step(["kill"]);
+        if all {
+            step.arg("--all");
+        }
+        step.arg(&task.id).arg(kill.signal.to_string());
+        let done = task.oci.run(&self.exits, step).await;
+        done.map(|_| Vec::new()).map_err(|why| Refusal::failed("OCI runtime kill failed", why))
     }
 
     fn signal(&self, process: &Process, signal: u32) -> Result<(), Refusal> {
@@ -551,8 +553,7 @@ impl Tasks {
         if process.end().is_some() || !self.exits.is_alive(pid) {
             return Err(gone());
         }
-        let number = i32::try_from(signal).ok();
-        let signal = number.and_then(Signal::from_named_raw);
+        let signal = signal_named(signal);
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let (Some(signal), Some(pid)) = (signal, pid) else {
             return Err(Refusal::new(Code::InvalidArgument, "there is no such signal"));
@@ -591,6 +592,11 @@ impl Tasks {
         let task_pid = self.task(&which.id).map_or(0, |task| task.init.pid.get());
         answer(&Connected { shim_pid: std::process::id(), task_pid, version: String::new() })
     }
+}
+
+/// Not those for real time, which only what makes containers can send.
+fn signal_named(number: u32) -> Option<Signal> {
+    Signal::from_named_raw(i32::try_from(number).ok()?)
 }
 
 /// Counts one that is being made.

@@ -364,6 +364,7 @@ async fn when_a_shim_dies_its_replicas_come_back_and_those_of_others_go_on() {
     let other = place.deployed(function("other", SHELL), 2).await;
     let shims = place.harness.daemon.shims();
     assert_eq!(shims.len(), 2, "six containers, two shims: {shims:?}");
+    let listening = daemon::socket(shims[0]);
     daemon::end(shims[0]);
     let hit = |status: &FunctionStatus| status.replicas.iter().filter(|it| it.restarts > 0).count();
     place.until(&one, |it| hit(it) >= 2).await;
@@ -379,6 +380,7 @@ async fn when_a_shim_dies_its_replicas_come_back_and_those_of_others_go_on() {
     let ended = || place.harness.daemon.shims().is_empty();
     assert!(tokio::task::block_in_place(|| daemon::within(Duration::from_secs(30), ended)));
     assert_eq!(place.processes(), Vec::<String>::new());
+    assert!(!std::path::Path::new(&listening).exists(), "{listening}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

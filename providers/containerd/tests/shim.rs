@@ -34,7 +34,7 @@ async fn it_is_ours_and_one_for_each_function_and_gone_after_the_last_replica() 
         let below = below.expect("it runs").split_whitespace().count();
         assert!([1, 3].contains(&below), "nobody but the replicas: {below}");
     }
-    let sockets: Vec<String> = shims.iter().map(|it| socket(*it)).collect();
+    let sockets: Vec<String> = shims.iter().map(|it| daemon::socket(*it)).collect();
     place.scale(&one, 0).await;
     place.scale(&two, 0).await;
     let ended = || place.harness.daemon.shims().is_empty();
@@ -88,14 +88,4 @@ async fn signals_with_and_without_names_reach_the_first_process() {
         };
         tokio::time::timeout(Duration::from_secs(30), heard).await.expect(signal);
     }
-}
-
-/// Where a shim listens: its standard input.
-fn socket(shim: i32) -> String {
-    let link = fs::read_link(format!("/proc/{shim}/fd/0")).expect("it runs");
-    let link = link.display().to_string();
-    let inode = link.trim_start_matches("socket:[").trim_end_matches(']');
-    let sockets = fs::read_to_string("/proc/net/unix").expect("Linux");
-    let line = sockets.lines().find(|line| line.split_whitespace().nth(6) == Some(inode));
-    line.and_then(|line| line.split_whitespace().nth(7)).expect("a path").to_owned()
 }

@@ -7,9 +7,9 @@ use prost::Message;
 
 use super::messages::Deleted;
 use super::oci::Oci;
-use super::rootfs;
 use super::tasks::tell;
 use super::words::Words;
+use super::{rootfs, socket};
 
 /// The status of a container that was killed. Source: 128 and the number of SIGKILL.
 const KILLED: u32 = 137;
@@ -34,6 +34,7 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
         tell(&format!("the file system of {} stays mounted: {failure}", words.id));
     }
     let exited_at = Some(crate::clock::wall().into());
+    socket::forget(&bundle);
     let answer = Deleted { pid: 0, exit_status: KILLED, exited_at };
     io::stdout().write_all(&answer.encode_to_vec())
 }

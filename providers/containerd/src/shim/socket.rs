@@ -49,10 +49,29 @@ fn path(folder: &Path, words: &Words, group: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// A socket to listen at; none when somebody listens already. One process at a time looks and decides.
-fn listen(folder: &Path, path: &Path) -> io::Result<Option<UnixListener>> {
+/// Removes the socket of a bundle's shim, when nobody listens there any more.
+pub(super) fn forget(bundle: &Path) {
+    let address = fs::read_to_string(bundle.join(ADDRESS)).unwrap_or_default();
+    let path = address.trim().strip_prefix("unix://").map(Path::new);
+    if let Some(path) = path.filter(|it| it.parent() == Some(Path::new(FOLDER))) {
+        let locked = lock(Path::new(FOLDER));
+        if locked.is_ok() && UnixStream::connect(path).is_err() {
+            // The next start would do it as well.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// One process at a time looks who listens, and decides.
+fn lock(folder: &Path) -> io::Result<File> {
     let lock = File::options().create(true).append(true).mode(0o600).open(folder.join("lock"))?;
     flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
+}
+
+/// A socket to listen at; none when somebody listens already.
+fn listen(folder: &Path, path: &Path) -> io::Result<Option<UnixListener>> {
+    let _lock = lock(folder)?;
     if UnixStream::connect(path).is_ok() {
         return Ok(None);
     }

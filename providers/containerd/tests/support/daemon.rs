@@ -456,3 +456,14 @@ pub fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
     true
 }
+
+/// Where a shim of ours listens: its standard input.
+#[allow(dead_code, reason = "shared by tests that use different parts")]
+pub fn socket(shim: i32) -> String {
+    let link = fs::read_link(format!("/proc/{shim}/fd/0")).expect("it runs");
+    let link = link.display().to_string();
+    let inode = link.trim_start_matches("socket:[").trim_end_matches(']');
+    let sockets = fs::read_to_string("/proc/net/unix").expect("Linux");
+    let line = sockets.lines().find(|line| line.split_whitespace().nth(6) == Some(inode));
+    line.and_then(|line| line.split_whitespace().nth(7)).expect("a path").to_owned()
+}

@@ -56,6 +56,12 @@ async fn commands_run_in_a_replica_and_their_output_and_status_come_back() {
     };
     assert_eq!(exec("a", &["/bin/busybox", "echo", "hello"]), "hello");
     assert_eq!(exec("a", &["/bin/busybox", "sh", "-c", "exit 0"]), "", "its name is free again");
+    assert_eq!(
+        exec("b", &["/bin/nothing"]),
+        "",
+        "it cannot be started, and nobody waits for its end"
+    );
+    assert_eq!(exec("b", &["/bin/busybox", "echo", "again"]), "again");
     let pids = place.ctr(NAMESPACE, &["tasks", "ps", &task]);
     assert!(pids.lines().count() >= 2, "a heading and its processes: {pids}");
 }

@@ -24,10 +24,10 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     );
     // containerd 1.6 calls for each container that was removed in good order, too.
     if let Some(oci) = Oci::noted(&words.namespace, bundle.clone()) {
-        let deleted = oci.step(["delete", "--force", &words.id]).status();
-        if !deleted.as_ref().is_ok_and(std::process::ExitStatus::success) {
-            let why = oci.why().or_else(|| deleted.err().map(|it| it.to_string()));
-            tell(&format!("cannot remove {}: {}", words.id, why.unwrap_or_default()));
+        let mut step = oci.step("delete");
+        step.command.arg("--force").arg(&words.id);
+        if let Err(why) = oci.run_here(step) {
+            tell(&format!("cannot remove {}: {why}", words.id));
         }
     }
     if let Err(failure) = rootfs::unmount_all(&bundle.join("rootfs")) {

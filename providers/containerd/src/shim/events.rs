@@ -1,6 +1,6 @@
 //! What a shim tells containerd about its tasks, in order: kept while containerd is away, and told when it is back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -28,7 +28,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Events {
     namespace: String,
     socket: PathBuf,
-    queue: RefCell<VecDeque<Envelope>>,
+    /// Each with its number.
+    queue: RefCell<VecDeque<(u64, Envelope)>>,
+    next: Cell<u64>,
     more: Notify,
     left: watch::Sender<usize>,
 }
@@ -36,8 +38,9 @@ pub(super) struct Events {
 impl Events {
     /// For containerd's ttrpc socket.
     pub(super) fn new(namespace: String, socket: PathBuf) -> Self {
-        let (queue, more, left) = (RefCell::default(), Notify::new(), watch::Sender::new(0));
-        Self { namespace, socket, queue, more, left }
+        let (queue, next) = (RefCell::default(), Cell::new(0));
+        let (more, left) = (Notify::new(), watch::Sender::new(0));
+        Self { namespace, socket, queue, next, more, left }
     }
 
     /// Tells of something; `kind` is the message's name. It is on its way when this returns.
@@ -48,12 +51,14 @@ impl Events {
         if queue.len() == MOST {
             queue.pop_front();
         }
-        queue.push_back(Envelope {
+        let number = self.next.replace(self.next.get() + 1);
+        let envelope = Envelope {
             timestamp: Some(crate::clock::wall().into()),
             namespace: self.namespace.clone(),
             topic: topic.to_owned(),
             event: Some(event),
-        });
+        };
+        queue.push_back((number, envelope));
         self.left.send_replace(queue.len());
         self.more.notify_one();
     }
@@ -69,7 +74,7 @@ impl Events {
         let mut connection = None;
         loop {
             let next = self.queue.borrow().front().cloned();
-            let Some(next) = next else {
+            let Some((number, next)) = next else {
                 self.more.notified().await;
                 continue;
             };
@@ -80,7 +85,8 @@ impl Events {
                 continue;
             }
             let mut queue = self.queue.borrow_mut();
-            queue.pop_front();
+            // It may have been too many meanwhile.
+            queue.pop_front_if(|(first, _)| *first == number);
             self.left.send_replace(queue.len());
         }
     }

@@ -18,8 +18,9 @@ const ROOT: &str = "/run/containerd/runc";
 const RUNC: &str = "runc";
 /// In a bundle: which program made the container, for whoever cleans up when the shim is gone.
 const PROGRAM: &str = "oci-runtime";
-/// In a bundle: what the program says about itself.
-const LOG: &str = "log.json";
+/// containerd's own way to tell systemd that it is there. A program that is called with it passes it on to the container, and
+/// waits until that says it is ready.
+const NOTIFY: &str = "NOTIFY_SOCKET";
 
 /// What makes containers, in one namespace.
 #[derive(Clone, Debug)]
@@ -27,6 +28,14 @@ pub(super) struct Oci {
     program: String,
     root: PathBuf,
     bundle: PathBuf,
+}
+
+/// One step of it.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) command: Command,
+    /// What the program says meanwhile.
+    log: PathBuf,
 }
 
 /// One line of what it says.
@@ -65,19 +74,24 @@ impl Oci {
     }
 
     /// A step of it, with nothing to read and nobody to read it.
-    pub(super) fn step<const N: usize>(&self, words: [&str; N]) -> Command {
+    pub(super) fn step(&self, word: &str) -> Step {
+        let log = self.bundle.join(format!("log-{word}.json"));
+        // What it said the last time is not why it fails now.
+        let _ = fs::remove_file(&log);
         let mut command = Command::new(&self.program);
-        command.arg("--root").arg(&self.root).arg("--log").arg(self.bundle.join(LOG));
-        command.args(["--log-format", "json"]).args(words).current_dir(&self.bundle);
+        command.arg("--root").arg(&self.root).arg("--log").arg(&log);
+        command.args(["--log-format", "json"]).arg(word).current_dir(&self.bundle);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command
+        command.env_remove(NOTIFY);
+        Step { command, log }
     }
 
     /// Does a step; when it fails, why.
-    pub(super) async fn run(&self, exits: &Rc<Exits>, step: Command) -> Result<Starting, String> {
+    pub(super) async fn run(&self, exits: &Rc<Exits>, step: Step) -> Result<Starting, String> {
+        let Step { command, log } = step;
         let starting = exits.starting();
         // What a process inherits is dropped with the command, before anybody waits for its end.
-        let spawned = tokio::task::spawn_blocking(move || spawn(step)).await;
+        let spawned = tokio::task::spawn_blocking(move || spawn(command)).await;
         let pid = match spawned {
             Ok(Ok(pid)) => pid,
             Ok(Err(failure)) => return Err(format!("cannot start {:?}: {failure}", self.program)),
@@ -85,19 +99,28 @@ impl Oci {
         };
         match starting.end_of(pid).await {
             Ok(ended) if ended.status == 0 => Ok(starting),
-            Ok(ended) => Err(self.why().unwrap_or_else(|| {
+            Ok(ended) => Err(why(&log).unwrap_or_else(|| {
                 format!("{} ended with status {} and no word", self.program, ended.status)
             })),
             Err(_) => Err("the shim ends".to_owned()),
         }
     }
 
-    /// Why the last step failed.
-    pub(super) fn why(&self) -> Option<String> {
-        let log = fs::read_to_string(self.bundle.join(LOG)).ok()?;
-        let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-        lines.into_iter().find(|line| line.level == "error").map(|line| line.msg)
+    /// Does a step, and waits for its end here.
+    pub(super) fn run_here(&self, mut step: Step) -> Result<(), String> {
+        match step.command.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(why(&step.log).unwrap_or_else(|| status.to_string())),
+            Err(failure) => Err(format!("cannot start {:?}: {failure}", self.program)),
+        }
     }
+}
+
+/// The last error that it said.
+fn why(log: &Path) -> Option<String> {
+    let log = fs::read_to_string(log).ok()?;
+    let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    lines.into_iter().find(|line| line.level == "error").map(|line| line.msg)
 }
 
 /// All children are reaped in one place.
@@ -118,14 +141,23 @@ mod tests {
         assert_eq!(Oci::noted("fn", path.clone()).expect("noted").program, "runc");
         Oci::new("/opt/crun", "fn", path.clone()).note().expect("written");
         let oci = Oci::noted("fn", path.clone()).expect("noted");
-        assert_eq!((oci.program.as_str(), oci.why()), ("/opt/crun", None));
+        assert_eq!((oci.program.as_str(), why(&path.join("none"))), ("/opt/crun", None));
         let log = r#"{"level":"error","msg":"first","time":"t"}
 {"level":"error","msg":"no such file","time":"t"}
 {"level":"warning","msg":"never mind","time":"t"}
 half a li"#;
-        fs::write(path.join(LOG), log).expect("written");
-        assert_eq!(oci.why().as_deref(), Some("no such file"));
-        let step = format!("{:?}", oci.step(["kill", "a", "15"]));
+        fs::write(path.join("log-kill.json"), log).expect("written");
+        assert_eq!(why(&path.join("log-kill.json")).as_deref(), Some("no such file"));
+        let mut step = oci.step("kill");
+        step.command.args(["a", "15"]);
+        assert_eq!(why(&step.log), None, "that was another time");
+        let notify = step.command.get_envs().find(|(name, _)| *name == NOTIFY);
+        assert_eq!(
+            notify.map(|it| it.1),
+            Some(None),
+            "containers would tell systemd, and be waited for"
+        );
+        let step = format!("{:?}", step.command);
         assert!(step.contains(r#""--root" "/run/containerd/runc/fn""#), "{step}");
         assert!(step.ends_with(r#""--log-format" "json" "kill" "a" "15""#), "{step}");
         oci.forget();

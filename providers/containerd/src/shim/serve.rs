@@ -1,9 +1,10 @@
 //! A shim that runs: it answers containerd, and ends when it serves nobody and is told to.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener as StdListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,9 +21,12 @@ use super::events::Events;
 use super::exits::{self, Exits};
 use super::frame::{self, REQUEST, RESPONSE, Refusal, Request, Response};
 use super::messages::SERVICE;
+use super::socket;
 use super::tasks::{Jobs, Tasks, tell};
 use super::words::Words;
 
+/// How long nobody must have come before it ends: who was told where it listens is to find it.
+const LINGER: Duration = Duration::from_secs(1);
 /// Longest that the last events may take to containerd.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 /// How long threads for what blocks are kept.
@@ -43,17 +47,15 @@ pub(super) fn serve(words: &Words) -> io::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().max_blocking_threads(THREADS).thread_keep_alive(KEPT);
     let runtime = runtime.thread_stack_size(128 << 10).build()?;
-    runtime.block_on(run(words, listener))?;
-    if let Some(path) = path {
-        let _ = std::fs::remove_file(path);
-    }
-    Ok(())
+    runtime.block_on(run(words, listener, path.as_deref()))
 }
 
-async fn run(words: &Words, listener: StdListener) -> io::Result<()> {
+async fn run(words: &Words, listener: StdListener, path: Option<&Path>) -> io::Result<()> {
     let children = exits::children()?;
     let exits = Rc::new(Exits::default());
-    let socket = PathBuf::from(format!("{}.ttrpc", words.address));
+    // containerd says where it hears events; older ones do not.
+    let told = std::env::var_os("TTRPC_ADDRESS").filter(|it| !it.is_empty());
+    let socket = told.map_or_else(|| format!("{}.ttrpc", words.address).into(), PathBuf::from);
     let events = Rc::new(Events::new(words.namespace.clone(), socket));
     let (jobs, mut more) = mpsc::unbounded_channel();
     let tasks = Tasks::new(words.namespace.clone(), exits.clone(), events.clone(), jobs.clone());
@@ -66,12 +68,9 @@ async fn run(words: &Words, listener: StdListener) -> io::Result<()> {
     begin(Box::pin(async move { exits.tell(children).await }));
     let bringing = events.clone();
     begin(Box::pin(async move { bringing.bring().await }));
-    begin(Box::pin(accept(listener, tasks.clone(), jobs.clone())));
-    let ending = async {
-        tasks.stopped().await;
-        let _ = timeout(LAST_EVENTS, events.told()).await;
-    };
-    let mut ending = std::pin::pin!(ending);
+    let arrivals = Rc::new(Cell::new(0_u64));
+    begin(Box::pin(accept(listener, tasks.clone(), jobs.clone(), arrivals.clone())));
+    let mut ending = std::pin::pin!(end(&tasks, &events, &arrivals, path));
     loop {
         tokio::select! {
             Some(job) = more.recv() => running.push(job),
@@ -81,9 +80,27 @@ async fn run(words: &Words, listener: StdListener) -> io::Result<()> {
     }
 }
 
-async fn accept(listener: UnixListener, tasks: Rc<Tasks>, jobs: Jobs) {
+/// Waits until nobody needs this shim any more, and takes its socket away.
+async fn end(tasks: &Tasks, events: &Events, arrivals: &Cell<u64>, path: Option<&Path>) {
     loop {
-        match listener.accept().await {
+        tasks.stopped().await;
+        while tasks.is_idle() {
+            let before = arrivals.get();
+            sleep(LINGER).await;
+            let _ = timeout(LAST_EVENTS, events.told()).await;
+            let is_alone = || tasks.is_idle() && arrivals.get() == before;
+            if is_alone() && path.is_none_or(|path| socket::leave(path, is_alone)) {
+                return;
+            }
+        }
+    }
+}
+
+async fn accept(listener: UnixListener, tasks: Rc<Tasks>, jobs: Jobs, arrivals: Rc<Cell<u64>>) {
+    loop {
+        let accepted = listener.accept().await;
+        arrivals.set(arrivals.get() + 1);
+        match accepted {
             Ok((socket, _)) if is_ours(&socket) => {
                 let connection = connection(socket, tasks.clone(), jobs.clone());
                 let _ = jobs.send(Box::pin(connection));

@@ -49,6 +49,16 @@ fn path(folder: &Path, words: &Words, group: &str) -> PathBuf {
     folder.join(name)
 }
 
+/// Takes a socket away while nobody else decides about it, if `unless_needed` still says so. Whether it did.
+pub(super) fn leave(path: &Path, unless_needed: impl FnOnce() -> bool) -> bool {
+    let Some(Ok(_lock)) = path.parent().map(lock) else { return true };
+    let leaves = unless_needed();
+    if leaves {
+        let _ = fs::remove_file(path);
+    }
+    leaves
+}
+
 /// Removes the socket of a bundle's shim, when nobody listens there any more.
 pub(super) fn forget(bundle: &Path) {
     let address = fs::read_to_string(bundle.join(ADDRESS)).unwrap_or_default();
@@ -125,5 +135,24 @@ mod tests {
         assert!(listen(folder.path(), &path).expect("free").is_none(), "somebody listens");
         drop(first);
         assert!(listen(folder.path(), &path).expect("free").is_some(), "gone");
+    }
+
+    #[test]
+    fn a_socket_is_left_only_when_nobody_came_meanwhile() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        let listener = listen(folder.path(), &path).expect("free").expect("nobody listens");
+        assert!(!leave(&path, || false), "somebody came");
+        assert!(path.exists());
+        let others = || File::options().append(true).open(folder.path().join("lock"));
+        let mut locked = false;
+        assert!(leave(&path, || {
+            let other = others().expect("it was made");
+            locked = flock(&other, FlockOperation::NonBlockingLockExclusive).is_err();
+            true
+        }));
+        assert!(locked, "nobody else decides meanwhile");
+        assert!(!path.exists());
+        drop(listener);
     }
 }

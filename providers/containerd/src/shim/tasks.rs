@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_client::events::{
@@ -19,7 +20,7 @@ use containerd_client::types::v1::{ProcessInfo, Status};
 use futures_util::future::LocalBoxFuture;
 use prost::Message;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::bundle;
@@ -41,6 +42,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Longest that a killed process may take to end, when it is in the way of its removal.
 const LAST_BREATH: Duration = Duration::from_secs(10);
 
+/// The status of a process that never ran. Source: containerd's shim for runc.
+const NEVER_RAN: u32 = 255;
+
 /// What is to go on beside the calls.
 pub(super) type Jobs = mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>;
 
@@ -55,8 +59,8 @@ pub(super) struct Tasks {
     jobs: Jobs,
     hierarchy: Option<Hierarchy>,
     tasks: RefCell<HashMap<String, Rc<Task>>>,
-    /// How many are being made.
-    making: Cell<usize>,
+    /// Those that are being made; each is locked until it is made.
+    making: RefCell<HashMap<String, Arc<Mutex<()>>>>,
     stop: Notify,
 }
 
@@ -118,6 +122,21 @@ impl Process {
         let mut ended = self.ended.subscribe();
         let known = ended.wait_for(Option::is_some).await.ok().and_then(|it| *it);
         known.expect("the sender is in our hands, and it has ended")
+    }
+
+    /// Whether it was started and has not ended.
+    fn runs(&self) -> bool {
+        self.end().is_none() && self.phase.get() != Phase::Created
+    }
+
+    /// Ends the waiting for one that cannot be started, or never was.
+    fn never_ran(&self) {
+        let ended = Ended { status: NEVER_RAN, at: crate::clock::wall() };
+        self.ended.send_if_modified(|known| {
+            let news = known.is_none();
+            known.get_or_insert(ended);
+            news
+        });
     }
 
     fn output(&self) -> io::Result<Output> {
@@ -188,7 +207,7 @@ impl Tasks {
             jobs,
             hierarchy: Hierarchy::find(&mounts),
             tasks: RefCell::default(),
-            making: Cell::new(0),
+            making: RefCell::default(),
             stop: Notify::new(),
         })
     }
@@ -203,8 +222,9 @@ impl Tasks {
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.making.get() == 0 && self.tasks.borrow().is_empty()
+    /// Whether there are no tasks, and none is being made.
+    pub(super) fn is_idle(&self) -> bool {
+        self.making.borrow().is_empty() && self.tasks.borrow().is_empty()
     }
 
     /// Answers one call.
@@ -233,6 +253,16 @@ impl Tasks {
 
     fn task(&self, id: &str) -> Result<Rc<Task>, Refusal> {
         self.tasks.borrow().get(id).cloned().ok_or_else(|| not_found("container", id))
+    }
+
+    /// The same, after it is made when it is just being made: whoever asked for it may have given up, and would not
+    /// ask again.
+    async fn made(&self, id: &str) -> Result<Rc<Task>, Refusal> {
+        let making = self.making.borrow().get(id).cloned();
+        if let Some(making) = making {
+            drop(making.lock().await);
+        }
+        self.task(id)
     }
 
     fn begin(&self, job: impl Future<Output = ()> + 'static) {
@@ -265,10 +295,11 @@ impl Tasks {
             let why = "neither terminals nor checkpoints are supported";
             return Err(Refusal::new(Code::Unimplemented, why));
         }
-        if self.tasks.borrow().contains_key(&new.id) {
+        let is_there = self.tasks.borrow().contains_key(&new.id);
+        let making = (!is_there).then(|| Making::new(self, &new.id)).flatten();
+        let Some(_making) = making else {
             return Err(Refusal::new(Code::AlreadyExists, format!("task {}: exists", new.id)));
-        }
-        let _making = Making::new(&self.making);
+        };
         let options = new.options.as_ref().map(|any| Options::decode(any.value.as_slice()));
         let program = options.and_then(Result::ok).unwrap_or_default().binary_name;
         let folder = PathBuf::from(&new.bundle);
@@ -312,9 +343,9 @@ impl Tasks {
         let output = task.init.output().map_err(|failure| failed(failure.to_string()))?;
         let bundle = task.oci.bundle();
         let (folder, pid_file) = (bundle.display().to_string(), bundle.join("init.pid"));
-        let mut step = task.oci.step(["create", "--bundle", &folder, "--pid-file"]);
-        step.arg(&pid_file).arg(&task.id);
-        self.write(&task.init, output.give(&mut step));
+        let mut step = task.oci.step("create");
+        step.command.args(["--bundle", &folder, "--pid-file"]).arg(&pid_file).arg(&task.id);
+        self.write(&task.init, output.give(&mut step.command));
         let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
         let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
         let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
@@ -383,7 +414,8 @@ impl Tasks {
         match &found {
             Found::Init => self.start_init(&task).await?,
             Found::Execution(execution) => {
-                self.start_exec(&task, &which.exec_id, execution).await?;
+                let started = self.start_exec(&task, &which.exec_id, execution).await;
+                started.inspect_err(|_| execution.process.never_ran())?;
             }
         }
         process.phase.set(Phase::Running);
@@ -403,16 +435,25 @@ impl Tasks {
         if let Some(Ok(oom)) = oom {
             let oom = Rc::new(oom);
             *task.oom.borrow_mut() = Some(oom.clone());
-            let (tasks, id) = (self.clone(), task.id.clone());
-            self.begin(async move {
+            let (tasks, of) = (self.clone(), task.clone());
+            let watching = async move {
                 while oom.changed().await.is_ok() {
                     if oom.soon().await {
-                        tasks.tell_of_oom(&id);
+                        tasks.tell_of_oom(&of.id);
                     }
+                }
+            };
+            let task = task.clone();
+            self.begin(async move {
+                // The second version does not tell that the group is gone.
+                tokio::select! {
+                    () = watching => {}
+                    _ = task.init.wait() => {}
                 }
             });
         }
-        let step = task.oci.step(["start", &task.id]);
+        let mut step = task.oci.step("start");
+        step.command.arg(&task.id);
         let started = task.oci.run(&self.exits, step).await;
         started.map(drop).map_err(|why| Refusal::failed("OCI runtime start failed", why))
     }
@@ -427,9 +468,10 @@ impl Tasks {
         let [spec, pid_file] = exec_files(task, id);
         let output = execution.process.output().map_err(|failure| failed(failure.to_string()))?;
         fs::write(&spec, &execution.spec).map_err(|failure| failed(failure.to_string()))?;
-        let mut step = task.oci.step(["exec", "--detach", "--process"]);
-        step.arg(spec).arg("--pid-file").arg(&pid_file).arg(&task.id);
-        self.write(&execution.process, output.give(&mut step));
+        let mut step = task.oci.step("exec");
+        step.command.args(["--detach", "--process"]).arg(spec);
+        step.command.arg("--pid-file").arg(&pid_file).arg(&task.id);
+        self.write(&execution.process, output.give(&mut step.command));
         let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
         let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
         let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
@@ -439,21 +481,28 @@ impl Tasks {
     }
 
     async fn delete(&self, which: &Which) -> Answer {
-        let task = self.task(&which.id)?;
+        let task = self.made(&which.id).await?;
         let found = task.process(&which.exec_id)?;
         let process = found.of(&task);
+        let refusal =
+            || Err(Refusal::new(Code::FailedPrecondition, "cannot delete a running process"));
+        if process.runs() {
+            return refusal();
+        }
         if process.end().is_none() && process.pid.get() != 0 {
-            if process.phase.get() != Phase::Created {
-                let why = "cannot delete a running process";
-                return Err(Refusal::new(Code::FailedPrecondition, why));
-            }
-            self.signal(process, SIGKILL)?;
+            // It may have ended by itself: its end is what counts.
+            let _ = self.signal(process, SIGKILL);
             if timeout(LAST_BREATH, process.wait()).await.is_err() {
                 return Err(Refusal::failed("delete", "its process does not end"));
             }
         }
         let _turn = process.turn.lock().await;
+        if process.runs() {
+            // Its start was under way.
+            return refusal();
+        }
         if let Found::Execution(_) = &found {
+            process.never_ran();
             for file in exec_files(&task, &which.exec_id) {
                 let _ = fs::remove_file(file);
             }
@@ -465,7 +514,8 @@ impl Tasks {
         self.task(&which.id)?;
         let rootfs = task.rootfs();
         let has_rootfs = task.has_rootfs;
-        let step = task.oci.step(["delete", "--force", &task.id]);
+        let mut step = task.oci.step("delete");
+        step.command.arg("--force").arg(&task.id);
         let (deleted, unmounted, ()) = tokio::join!(
             task.oci.run(&self.exits, step),
             blocking(move || if has_rootfs { rootfs::unmount_all(&rootfs) } else { Ok(()) }),
@@ -522,36 +572,39 @@ impl Tasks {
     }
 
     async fn step(&self, task: &Task, word: &str) -> Result<(), Refusal> {
-        let step = task.oci.step([word, &task.id]);
+        let mut step = task.oci.step(word);
+        step.command.arg(&task.id);
         let done = task.oci.run(&self.exits, step).await;
         done.map(drop).map_err(|why| Refusal::failed(&format!("OCI runtime {word} failed"), why))
     }
 
     async fn kill(&self, kill: &Kill) -> Answer {
-        let task = self.task(&kill.id)?;
+        let task = self.made(&kill.id).await?;
         let found = task.process(&kill.exec_id)?;
         let process = found.of(&task);
         // With the first process of its own numbering all others end.
         let all = kill.all && !(kill.signal == SIGKILL && task.bundle.numbers_its_own());
-        let is_named = signal_named(kill.signal).is_some();
-        if !kill.exec_id.is_empty() || is_named && !all {
+        let is_simple = signal_named(kill.signal).is_some() && process.phase.get() != Phase::Paused;
+        if !kill.exec_id.is_empty() || is_simple && !all {
             return self.signal(process, kill.signal).map(|()| Vec::new());
         }
-        let mut step = task.oci.step(["kill"]);
+        let mut step = task.oci.step("kill");
         if all {
-            step.arg("--all");
+            step.command.arg("--all");
         }
-        step.arg(&task.id).arg(kill.signal.to_string());
-        let done = task.oci.run(&self.exits, step).await;
-        done.map(|_| Vec::new()).map_err(|why| Refusal::failed("OCI runtime kill failed", why))
+        step.command.arg(&task.id).arg(kill.signal.to_string());
+        match task.oci.run(&self.exits, step).await {
+            Ok(_) => Ok(Vec::new()),
+            Err(_) if process.end().is_some() => Err(finished()),
+            Err(why) => Err(Refusal::failed("OCI runtime kill failed", why)),
+        }
     }
 
     fn signal(&self, process: &Process, signal: u32) -> Result<(), Refusal> {
         let pid = process.pid.get();
-        let gone = || Refusal::new(Code::NotFound, "process already finished");
         // Until it was reaped its number is nobody else's.
         if process.end().is_some() || !self.exits.is_alive(pid) {
-            return Err(gone());
+            return Err(finished());
         }
         let signal = signal_named(signal);
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
@@ -599,19 +652,30 @@ fn signal_named(number: u32) -> Option<Signal> {
     Signal::from_named_raw(i32::try_from(number).ok()?)
 }
 
-/// Counts one that is being made.
-struct Making<'a>(&'a Cell<usize>);
+/// One that is being made, until this is dropped.
+struct Making<'a> {
+    tasks: &'a Tasks,
+    id: String,
+    _locked: OwnedMutexGuard<()>,
+}
 
 impl<'a> Making<'a> {
-    fn new(making: &'a Cell<usize>) -> Self {
-        making.set(making.get() + 1);
-        Self(making)
+    /// None when it is being made already.
+    fn new(tasks: &'a Tasks, id: &str) -> Option<Self> {
+        let mut making = tasks.making.borrow_mut();
+        if making.contains_key(id) {
+            return None;
+        }
+        let lock = Arc::<Mutex<()>>::default();
+        making.insert(id.to_owned(), lock.clone());
+        let _locked = lock.try_lock_owned().ok()?;
+        Some(Self { tasks, id: id.to_owned(), _locked })
     }
 }
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.tasks.making.borrow_mut().remove(&self.id);
     }
 }
 
@@ -632,6 +696,10 @@ pub(super) fn tell(what: &str) {
     use std::io::Write as _;
     // Nobody may read it.
     let _ = writeln!(io::stderr(), "tidegate shim: {what}");
+}
+
+fn finished() -> Refusal {
+    Refusal::new(Code::NotFound, "process already finished")
 }
 
 fn not_found(what: &str, id: &str) -> Refusal {

@@ -120,6 +120,8 @@ impl Daemon {
         let child = Command::new("containerd")
             .arg("-c")
             .arg(self.path("config.toml"))
+            // As systemd starts it; nobody listens there.
+            .env("NOTIFY_SOCKET", self.path("notify"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)

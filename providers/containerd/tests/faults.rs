@@ -367,7 +367,9 @@ async fn when_a_shim_dies_its_replicas_come_back_and_those_of_others_go_on() {
     let listening = daemon::socket(shims[0]);
     daemon::end(shims[0]);
     let hit = |status: &FunctionStatus| status.replicas.iter().filter(|it| it.restarts > 0).count();
-    place.until(&one, |it| hit(it) >= 2).await;
+    let status = place.until(&one, |it| hit(it) >= 2).await;
+    let crash = status.crashes.last().next().expect("there was one").detail.clone();
+    assert!(crash.contains("SIGKILL"), "containerd told at once, and nobody had to look: {crash}");
     let status = place.ready(&one, 4).await;
     assert_eq!(hit(&status), 2, "those of the other shim go on: {status:#?}");
     place.ready(&other, 2).await;

@@ -31,6 +31,19 @@ struct Namespace {
     path: Option<String>,
 }
 
+/// In a bundle: the number of its first process.
+pub(super) const INIT_PID: &str = "init.pid";
+
+/// The first process of a bundle's container, once it was made.
+pub(super) fn init_pid(bundle: &Path) -> Option<u32> {
+    read_pid(&bundle.join(INIT_PID))
+}
+
+/// What runc writes into a file when it has made a process.
+pub(super) fn read_pid(file: &Path) -> Option<u32> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
 impl Config {
     pub(super) fn read(bundle: &Path) -> io::Result<Self> {
         let text = fs::read(bundle.join("config.json"))?;

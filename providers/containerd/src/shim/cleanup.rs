@@ -9,7 +9,7 @@ use super::messages::Deleted;
 use super::oci::Oci;
 use super::tasks::tell;
 use super::words::Words;
-use super::{rootfs, socket};
+use super::{bundle, rootfs, socket};
 
 /// The status of a container that was killed. Source: 128 and the number of SIGKILL.
 const KILLED: u32 = 137;
@@ -17,24 +17,26 @@ const KILLED: u32 = 137;
 /// Ends a container and answers on standard output.
 pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     let here = std::env::current_dir()?;
-    let bundle = words.bundle.as_ref().map_or_else(
+    let folder = words.bundle.as_ref().map_or_else(
         // containerd may call from the folder above. Source: containerd's shim for runc.
         || here.parent().map(|it| it.join(&words.id)).unwrap_or_default(),
         PathBuf::from,
     );
     // containerd 1.6 calls for each container that was removed in good order, too.
-    if let Some(oci) = Oci::noted(&words.namespace, bundle.clone()) {
+    if let Some(oci) = Oci::noted(&words.namespace, folder.clone()) {
         let mut step = oci.step("delete");
         step.command.arg("--force").arg(&words.id);
         if let Err(why) = oci.run_here(step) {
             tell(&format!("cannot remove {}: {why}", words.id));
         }
     }
-    if let Err(failure) = rootfs::unmount_all(&bundle.join("rootfs")) {
+    if let Err(failure) = rootfs::unmount_all(&folder.join("rootfs")) {
         tell(&format!("the file system of {} stays mounted: {failure}", words.id));
     }
     let exited_at = Some(crate::clock::wall().into());
-    socket::forget(&bundle);
-    let answer = Deleted { pid: 0, exit_status: KILLED, exited_at };
+    socket::forget(&folder);
+    // containerd tells of the end of this process, and whoever listens knows it by its number.
+    let pid = bundle::init_pid(&folder).unwrap_or_default();
+    let answer = Deleted { pid, exit_status: KILLED, exited_at };
     io::stdout().write_all(&answer.encode_to_vec())
 }

@@ -341,13 +341,13 @@ impl Tasks {
     async fn make(self: &Rc<Self>, task: &Rc<Task>) -> Result<(), Refusal> {
         let failed = |why: String| Refusal::failed("OCI runtime create failed", why);
         let output = task.init.output().map_err(|failure| failed(failure.to_string()))?;
-        let bundle = task.oci.bundle();
-        let (folder, pid_file) = (bundle.display().to_string(), bundle.join("init.pid"));
+        let folder = task.oci.bundle();
+        let (folder, pid_file) = (folder.display().to_string(), folder.join(bundle::INIT_PID));
         let mut step = task.oci.step("create");
         step.command.args(["--bundle", &folder, "--pid-file"]).arg(&pid_file).arg(&task.id);
         self.write(&task.init, output.give(&mut step.command));
         let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
-        let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
+        let pid = bundle::read_pid(&pid_file);
         let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
         task.init.pid.set(pid);
         self.mind(task.clone(), None, starting.end_of(pid));
@@ -473,7 +473,7 @@ impl Tasks {
         step.command.arg("--pid-file").arg(&pid_file).arg(&task.id);
         self.write(&execution.process, output.give(&mut step.command));
         let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
-        let pid = fs::read_to_string(pid_file).ok().and_then(|text| text.trim().parse().ok());
+        let pid = bundle::read_pid(&pid_file);
         let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
         execution.process.pid.set(pid);
         self.mind(task.clone(), Some((id.to_owned(), execution.clone())), starting.end_of(pid));

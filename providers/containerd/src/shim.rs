@@ -20,6 +20,7 @@ mod messages;
 mod oci;
 mod oom;
 mod output;
+mod process;
 mod rootfs;
 mod serve;
 mod socket;

@@ -2,7 +2,7 @@
 //!
 //! Calls about one task wait for each other where they must; those about different tasks never do.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -16,11 +16,11 @@ use containerd_client::events::{
     TaskResumed, TaskStart,
 };
 use containerd_client::tonic::Code;
-use containerd_client::types::v1::{ProcessInfo, Status};
+use containerd_client::types::v1::ProcessInfo;
 use futures_util::future::LocalBoxFuture;
 use prost::Message;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::bundle;
@@ -32,7 +32,8 @@ use super::messages::{
 };
 use super::oci::Oci;
 use super::oom::Oom;
-use super::output::{Log, Output};
+use super::output::Log;
+use super::process::{Phase, Process};
 use super::rootfs;
 use crate::cgroup::Hierarchy;
 use crate::containers::{Options, SIGKILL};
@@ -41,9 +42,6 @@ use crate::containers::{Options, SIGKILL};
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Longest that a killed process may take to end, when it is in the way of its removal.
 const LAST_BREATH: Duration = Duration::from_secs(10);
-
-/// The status of a process that never ran. Source: containerd's shim for runc.
-const NEVER_RAN: u32 = 255;
 
 /// What is to go on beside the calls.
 pub(super) type Jobs = mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>;
@@ -81,86 +79,6 @@ struct Task {
 struct Execution {
     spec: Vec<u8>,
     process: Process,
-}
-
-#[derive(Debug)]
-struct Process {
-    pid: Cell<u32>,
-    phase: Cell<Phase>,
-    ended: watch::Sender<Option<Ended>>,
-    stdio: [String; 3],
-    /// Ends when its output is written.
-    written: RefCell<Option<oneshot::Receiver<()>>>,
-    /// Held while it starts or is removed, and while its end is told: so that ends come after starts.
-    turn: Mutex<()>,
-}
-
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Created,
-    Running,
-    Paused,
-}
-
-impl Process {
-    fn new(stdio: [String; 3]) -> Self {
-        Self {
-            pid: Cell::new(0),
-            phase: Cell::new(Phase::Created),
-            ended: watch::Sender::new(None),
-            stdio,
-            written: RefCell::default(),
-            turn: Mutex::default(),
-        }
-    }
-
-    fn end(&self) -> Option<Ended> {
-        *self.ended.borrow()
-    }
-
-    async fn wait(&self) -> Ended {
-        let mut ended = self.ended.subscribe();
-        let known = ended.wait_for(Option::is_some).await.ok().and_then(|it| *it);
-        known.expect("the sender is in our hands, and it has ended")
-    }
-
-    /// Whether it was started and has not ended.
-    fn runs(&self) -> bool {
-        self.end().is_none() && self.phase.get() != Phase::Created
-    }
-
-    /// Ends the waiting for one that cannot be started, or never was.
-    fn never_ran(&self) {
-        let ended = Ended { status: NEVER_RAN, at: crate::clock::wall() };
-        self.ended.send_if_modified(|known| {
-            let news = known.is_none();
-            known.get_or_insert(ended);
-            news
-        });
-    }
-
-    fn output(&self) -> io::Result<Output> {
-        let [stdin, stdout, stderr] = &self.stdio;
-        Output::new(stdin, stdout, stderr)
-    }
-
-    fn status(&self) -> Status {
-        match (self.end(), self.phase.get()) {
-            (Some(_), _) => Status::Stopped,
-            (None, Phase::Created) => Status::Created,
-            (None, Phase::Running) => Status::Running,
-            (None, Phase::Paused) => Status::Paused,
-        }
-    }
-
-    fn deleted(&self) -> Deleted {
-        let end = self.end();
-        Deleted {
-            pid: self.pid.get(),
-            exit_status: end.map_or(0, |it| it.status),
-            exited_at: end.map(|it| it.at.into()),
-        }
-    }
 }
 
 impl Task {

@@ -1,10 +1,11 @@
 //! What the loops count: decisions by reason, counts changed, time per turn.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -13,17 +14,27 @@ use tidegate_autoscaler::{Action, Hold, Source};
 use tidegate_core::{FunctionId, Replicas};
 use tidegate_provider::{CrashReason, Crashes};
 
+/// The function of a series, whose text is kept once for all of them.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+struct Name(FunctionId);
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        write!(encoder, "{}", self.0)
+    }
+}
+
 /// Labels of a decision; both from fixed sets and deployed functions.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DecisionLabels {
-    function_name: String,
+    function_name: Name,
     reason: &'static str,
 }
 
 /// Labels of a change of the count.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ScaleLabels {
-    function_name: String,
+    function_name: Name,
     direction: &'static str,
 }
 
@@ -44,7 +55,8 @@ pub struct Metrics {
     unmeasured: Family<SourceLabels, Counter>,
     looks: Counter,
     busy_seconds: Gauge<f64, AtomicU64>,
-    reasons: HashMap<FunctionId, HashSet<&'static str>>,
+    /// With which reasons each function has series; few.
+    reasons: HashMap<FunctionId, Vec<&'static str>>,
 }
 
 impl Metrics {
@@ -101,19 +113,19 @@ impl Metrics {
             Action::Stay(hold) => hold.label(),
             Action::Scale { reason, .. } => reason.label(),
         };
-        if let Some(known) = self.reasons.get_mut(function) {
-            known.insert(reason);
-        } else {
-            self.reasons.insert(function.clone(), HashSet::from([reason]));
+        match self.reasons.get_mut(function) {
+            Some(known) if known.contains(&reason) => {}
+            Some(known) => known.push(reason),
+            None => drop(self.reasons.insert(function.clone(), vec![reason])),
         }
-        let labels = DecisionLabels { function_name: function.to_string(), reason };
+        let labels = DecisionLabels { function_name: Name(function.clone()), reason };
         self.decisions.get_or_create(&labels).inc();
     }
 
     /// The wanted count changed.
     pub fn scaled(&self, function: &FunctionId, from: Replicas, to: Replicas) {
         let direction = if to > from { "up" } else { "down" };
-        let labels = ScaleLabels { function_name: function.to_string(), direction };
+        let labels = ScaleLabels { function_name: Name(function.clone()), direction };
         self.scalings.get_or_create(&labels).inc();
     }
 
@@ -149,7 +161,7 @@ impl Metrics {
 
     /// The function is gone, its series with it.
     pub fn forget(&mut self, function: &FunctionId) {
-        let function_name = function.to_string();
+        let function_name = Name(function.clone());
         for reason in self.reasons.remove(function).unwrap_or_default() {
             self.decisions.remove(&DecisionLabels { function_name: function_name.clone(), reason });
         }
@@ -207,7 +219,7 @@ impl CrashCounts {
 }
 
 fn crash_labels(function: &FunctionId, reason: CrashReason) -> DecisionLabels {
-    DecisionLabels { function_name: function.to_string(), reason: reason.label() }
+    DecisionLabels { function_name: Name(function.clone()), reason: reason.label() }
 }
 
 #[cfg(test)]

@@ -258,7 +258,7 @@ fn status(backend: SocketAddr) -> FunctionStatus {
     };
     let replica = |number| Replica {
         id: ReplicaId::new(format!("bench-{number}")),
-        address: Address::Tcp(backend),
+        address: Some(Address::Tcp(backend)),
         phase: Phase::Ready,
         restarts: 0,
         detail: String::new(),

@@ -82,7 +82,7 @@ fn status(number: usize) -> FunctionStatus {
     };
     let replica = Replica {
         id: ReplicaId::new("one".to_owned()),
-        address: Address::Tcp(([127, 0, 0, 1], 9).into()),
+        address: Some(Address::Tcp(([127, 0, 0, 1], 9).into())),
         phase: Phase::Ready,
         restarts: 0,
         detail: String::new(),

@@ -50,7 +50,7 @@ fn status(backend: SocketAddr, replicas: u32, limit: Option<String>) -> Function
     };
     let replica = |number| Replica {
         id: ReplicaId::new(format!("bench-{number}")),
-        address: Address::Tcp(backend),
+        address: Some(Address::Tcp(backend)),
         phase: Phase::Ready,
         restarts: 0,
         detail: String::new(),

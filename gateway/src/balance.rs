@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::upstream::PoolSettings;
-    use tidegate_provider::{Address, Phase, Replica, ReplicaId};
+    use tidegate_provider::{Address, ReplicaId};
 
     fn replicas(count: usize) -> Vec<Arc<Handle>> {
         let pool = PoolSettings {
@@ -99,14 +99,8 @@ mod tests {
             connect_timeout: Duration::ZERO,
         };
         let one = |number: usize| {
-            let replica = Replica {
-                id: ReplicaId::new(number.to_string()),
-                address: Address::Tcp(([127, 0, 0, 1], 1).into()),
-                phase: Phase::Ready,
-                restarts: 0,
-                detail: String::new(),
-            };
-            Arc::new(Handle::new(&replica, &pool))
+            let address = Address::Tcp(([127, 0, 0, 1], 1).into());
+            Arc::new(Handle::new(&ReplicaId::new(number.to_string()), &address, &pool))
         };
         (0..count).map(one).collect()
     }

@@ -26,11 +26,11 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// A handle of a replica seen for the first time.
-    pub(crate) fn new(replica: &Replica, pool: &PoolSettings) -> Self {
+    /// A handle of a replica seen for the first time that has an address.
+    pub(crate) fn new(id: &ReplicaId, address: &Address, pool: &PoolSettings) -> Self {
         Self {
-            id: replica.id.clone(),
-            address: replica.address.clone(),
+            id: id.clone(),
+            address: address.clone(),
             pool: Pool::new(pool),
             in_flight: AtomicU32::new(0),
             draining: AtomicBool::new(false),
@@ -42,7 +42,7 @@ impl Handle {
 
     /// Whether this is still the replica that `replica` describes.
     pub(crate) fn is(&self, replica: &Replica) -> bool {
-        self.id == replica.id && self.address == replica.address
+        self.id == replica.id && Some(&self.address) == replica.address.as_ref()
     }
 
     /// Calls it serves.

@@ -106,7 +106,10 @@ fn print_replicas(context: &Context, replicas: &[ReplicaStatus]) -> Result<(), F
         return Ok(());
     }
     let row = |replica: &ReplicaStatus| {
-        let ReplicaStatus { id, phase, restarts, address, detail } = replica.clone();
+        let ReplicaStatus { id, phase, restarts, mut address, detail } = replica.clone();
+        if address.is_empty() {
+            address.push('-');
+        }
         vec![id, phase, restarts.to_string(), address, detail]
     };
     let rows: Vec<Vec<String>> = replicas.iter().map(row).collect();

@@ -86,9 +86,10 @@ impl Entry {
         let mut writer = self.write();
         let mut old = std::mem::take(&mut writer.handles);
         for replica in &status.replicas {
+            let Some(address) = &replica.address else { continue };
             let known = old.iter().position(|handle| handle.is(replica));
             let handle = known.map_or_else(
-                || Arc::new(Handle::new(replica, &self.shared.pool)),
+                || Arc::new(Handle::new(&replica.id, address, &self.shared.pool)),
                 |at| old.swap_remove(at),
             );
             handle.follow(replica.phase);

@@ -49,7 +49,7 @@ pub(super) fn replica(replica: &Replica) -> ReplicaStatus {
         id: replica.id.to_string(),
         phase: replica.phase.label().to_owned(),
         restarts: u64::from(replica.restarts),
-        address: replica.address.to_string(),
+        address: replica.address.as_ref().map(ToString::to_string).unwrap_or_default(),
         detail: replica.detail.clone(),
     }
 }

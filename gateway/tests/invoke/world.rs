@@ -280,7 +280,7 @@ pub async fn constant(body: &'static str) -> SocketAddr {
 pub fn status(name: &str, replicas: &[SocketAddr]) -> FunctionStatus {
     let one = |(number, address): (usize, &SocketAddr)| Replica {
         id: ReplicaId::new(format!("{name}-{number}")),
-        address: Address::Tcp(*address),
+        address: Some(Address::Tcp(*address)),
         phase: Phase::Ready,
         restarts: 0,
         detail: String::new(),

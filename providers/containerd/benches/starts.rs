@@ -105,7 +105,7 @@ async fn answered(watch: &mut Watch, begun: Instant) -> Duration {
         let Change::Function(status) = change else { continue };
         let ready = |it: &&Replica| it.phase == Phase::Ready;
         if let Some(replica) = status.replicas.iter().find(ready) {
-            call(&replica.address, b"").await.expect("a ready replica answers");
+            call(replica, b"").await.expect("a ready replica answers");
             return begun.elapsed();
         }
     }

@@ -63,6 +63,15 @@ pub(crate) struct Known {
     pub(crate) exit: Option<Exit>,
 }
 
+/// What is heard of a task that somebody waits for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// It ended.
+    Ended(Exit),
+    /// So many of its processes were killed for want of memory by now.
+    MemoryKills(u32),
+}
+
 /// All tasks somebody wants to know the end of.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
@@ -294,19 +303,14 @@ impl Ending {
         self.task.known().memory_kills
     }
 
-    /// Another listener for the same task.
-    pub(crate) fn clone_listener(&self) -> Listener {
-        Listener(self.task.clone())
-    }
-}
-
-/// Hears of one task.
-pub(crate) struct Listener(Arc<Task>);
-
-impl Listener {
-    /// Waits until more than `told` processes were killed for want of memory.
-    pub(crate) async fn more_kills(self, told: u32) {
-        self.0.until(|known| (known.memory_kills > told).then_some(())).await;
+    /// Waits for the task's end, or until more than `told` processes in it were killed for want of memory.
+    pub(crate) async fn news(&mut self, told: u32) -> News {
+        let news = |known: &Known| {
+            let kills =
+                (known.memory_kills > told).then_some(News::MemoryKills(known.memory_kills));
+            known.exit.clone().map(News::Ended).or(kills)
+        };
+        self.task.until(news).await
     }
 }
 

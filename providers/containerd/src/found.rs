@@ -134,7 +134,7 @@ async fn take(
             found.phase = Phase::Created;
             let live = Replica::new(ground, scope, &container.id);
             found.live = Some(live.clone());
-            seat.found = Some(Task::Created(Created { live, ending, place }));
+            seat.found = Some(Box::new(Task::Created(Created { live, ending, place })));
         }
         Status::Running | Status::Paused | Status::Pausing => {
             let live = Replica::new(ground, scope, &container.id);
@@ -148,7 +148,8 @@ async fn take(
             };
             found.address = Some(place.address());
             found.live = Some(live.clone());
-            seat.found = Some(Task::Running(Running { live, ending, place, ready, noted: ready }));
+            seat.found =
+                Some(Box::new(Task::Running(Running { live, ending, place, ready, noted: ready })));
         }
         _ => return None,
     }

@@ -22,7 +22,7 @@ use crate::connection::Scope;
 use crate::containers::{self, SIGKILL, SIGTERM};
 use crate::deployed::{ALLOW_32_BIT, allows_32_bit};
 use crate::error::Failure;
-use crate::events::{Board, Ending, Exit};
+use crate::events::{Board, Ending, Exit, News};
 use crate::ground::{Ground, labels};
 use crate::network::{Network, Place};
 use crate::runtime::ContainerdRuntime;
@@ -67,8 +67,8 @@ pub struct Seat {
     pub(crate) shim: Option<Member>,
     /// How often it was started.
     pub(crate) lives: u32,
-    /// What runs in it already, found at the opening.
-    pub(crate) found: Option<Task>,
+    /// What runs in it already, found at the opening; only until it is watched again.
+    pub(crate) found: Option<Box<Task>>,
 }
 
 /// A task that is there already.
@@ -146,10 +146,11 @@ pub(crate) struct Stage<'a> {
 impl Stage<'_> {
     /// From start to end.
     pub(crate) async fn live(&self, seat: &mut Seat) -> End {
-        match self.start(seat).await {
-            Ok(running) => self.watch(running, seat).await,
-            Err(end) => Box::pin(self.end(end, seat)).await,
-        }
+        let end = match self.start(seat).await {
+            Ok(mut running) => self.watch(&mut running).await,
+            Err(end) => end,
+        };
+        Box::pin(self.end(end, seat)).await
     }
 
     /// Up to a program that runs, or an end before that. What is half done is for [`Stage::end`].
@@ -161,7 +162,7 @@ impl Stage<'_> {
             let why = format!("cannot be started: {failure}");
             End::Crash(Cause::new(CrashReason::CannotStart, why))
         };
-        let mut created = match seat.found.take() {
+        let mut created = match seat.found.take().map(|found| *found) {
             Some(Task::Running(running)) => return Ok(running),
             Some(Task::Created(created)) => created,
             None => Box::pin(self.create(seat)).await.map_err(failed)?.ok_or(End::Told)?,
@@ -202,22 +203,21 @@ impl Stage<'_> {
     }
 
     /// From a program that runs to its end.
-    async fn watch(&self, running: Running, seat: &Seat) -> End {
-        let Running { live, mut ending, place, ready, noted } = running;
-        self.life.started(live);
-        let end = if ready {
-            self.life.ready(Some(place.address()), "");
-            None
-        } else {
-            Box::pin(self.until_ready(&mut ending, place)).await
+    async fn watch(&self, running: &mut Running) -> End {
+        self.life.started(running.live.clone());
+        if running.ready {
+            self.life.ready(Some(running.place.address()), "");
+        } else if let Some(end) = Box::pin(self.until_ready(running)).await {
+            self.lost(&end);
+            return end;
+        }
+        let beside: Option<Beside<'_>> = match running.noted {
+            true => None,
+            false => Some(Box::pin(self.note_ready())),
         };
-        let end = match end {
-            Some(end) => end,
-            None if noted => self.until_end(&mut ending, None).await,
-            None => self.until_end(&mut ending, Some(Box::pin(self.note_ready()))).await,
-        };
+        let end = self.until_end(&mut running.ending, beside).await;
         self.lost(&end);
-        Box::pin(self.end(end, seat)).await
+        end
     }
 
     /// Tells of a crash at once, before anything is cleaned up.
@@ -228,7 +228,8 @@ impl Stage<'_> {
     }
 
     /// None when it is ready.
-    async fn until_ready(&self, ending: &mut Ending, place: Place) -> Option<End> {
+    async fn until_ready(&self, running: &mut Running) -> Option<End> {
+        let Running { ending, place, .. } = running;
         let path = &self.life.revision().spec.ready_path;
         tokio::select! {
             biased;
@@ -254,22 +255,22 @@ impl Stage<'_> {
     async fn until_end(&self, ending: &mut Ending, mut beside: Option<Beside<'_>>) -> End {
         let mut told = 0;
         loop {
-            let kills = ending.memory_kills();
-            if kills > told {
-                told = kills;
-                let text = self.out_of_memory(kills);
-                self.life.say(&text);
-                self.life.detail(text);
-            }
-            let listener = ending.clone_listener();
             tokio::select! {
                 biased;
-                () = self.life.told_to_end() => return Box::pin(self.stop(ending)).await,
-                exit = ending.exit() => return End::Crash(self.words(ending, &exit)),
-                () = listener.more_kills(told) => {}
+                () = self.life.told_to_end() => break,
+                news = ending.news(told) => match news {
+                    News::Ended(exit) => return End::Crash(self.words(ending, &exit)),
+                    News::MemoryKills(kills) => {
+                        told = kills;
+                        let text = self.out_of_memory(kills);
+                        self.life.say(&text);
+                        self.life.detail(text);
+                    }
+                },
                 () = done(&mut beside) => beside = None,
             }
         }
+        Box::pin(self.stop(ending)).await
     }
 
     fn out_of_memory(&self, kills: u32) -> String {

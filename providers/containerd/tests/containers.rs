@@ -76,7 +76,7 @@ async fn replicas_reach_the_machine_but_not_each_other() {
     let Some(place) = Place::open().await else { return };
     let function = place.deployed(function("apart", SHELL), 2).await;
     let status = place.ready(&function, 2).await;
-    let other = status.replicas[1].address.to_string();
+    let other = status.replicas[1].address.as_ref().expect("a ready replica has one").to_string();
     let other = other.split(':').next().expect("an address");
     let command =
         format!("nc -w 2 {other} 8080 </dev/null >/dev/null && echo reached || echo apart");
@@ -100,8 +100,8 @@ async fn replicas_outlive_a_crash_of_the_control_plane() {
     let frozen = place.freeze(&resting).await;
     ask(&before.replicas[0], "echo mine >/tmp/mark").await;
     // A call that is under way meanwhile.
-    let address = before.replicas[1].address.clone();
-    let slow = tokio::spawn(async move { call(&address, b"sleep 2; echo still here").await });
+    let other = before.replicas[1].clone();
+    let slow = tokio::spawn(async move { call(&other, b"sleep 2; echo still here").await });
 
     place.crash_and_reopen().await;
 
@@ -162,7 +162,7 @@ async fn what_crashed_while_nobody_looked_is_started_again() {
     let before = place.ready(&function, 1).await;
     place.crash();
     // Its first process ends a moment after the call was answered.
-    let asking = call(&before.replicas[0].address, b"(sleep 1; kill -9 -1) & echo soon");
+    let asking = call(&before.replicas[0], b"(sleep 1; kill -9 -1) & echo soon");
     let asked = tokio::time::timeout(std::time::Duration::from_secs(30), asking).await;
     asked.expect("it ends at the latest with its replica").ok();
     daemon::within(std::time::Duration::from_secs(30), || {

@@ -139,7 +139,7 @@ async fn functions_serve_while_containerd_is_away_and_all_is_well_when_it_is_bac
     assert_eq!(ask(&before.replicas[0], "echo serves").await, "serves");
     // It ends while nobody can hear of it.
     ask(&before.replicas[0], "(sleep 1; kill -9 -1) & echo soon").await;
-    let Address::Inside { address, .. } = before.replicas[0].address.clone() else {
+    let Some(Address::Inside { address, .. }) = before.replicas[0].address.clone() else {
         panic!("an address")
     };
     let ended = async {

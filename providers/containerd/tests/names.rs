@@ -195,7 +195,9 @@ async fn names_of_functions_services_and_the_world_are_found() {
     assert_eq!((ask("dog.pets"), ask("cat").0), (at(bridge), RCODE::NameError));
     let address =
         place.provider().get(&caller).await.expect("deployed").replicas[0].address.clone();
-    let tidegate_provider::Address::Inside { address, .. } = address else { panic!("{address:?}") };
+    let Some(tidegate_provider::Address::Inside { address, .. }) = address else {
+        panic!("{address:?}")
+    };
     let known = place.provider().runtime().namespace_of(address.ip());
     assert_eq!(known.as_deref(), Some("openfaas-fn"), "replicas that were taken over are known");
 }

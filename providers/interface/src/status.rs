@@ -32,8 +32,8 @@ pub struct FunctionStatus {
 pub struct Replica {
     /// Its id, never used twice.
     pub id: ReplicaId,
-    /// Where it answers.
-    pub address: Address,
+    /// Where it answers, once it has an address; one that is ready has.
+    pub address: Option<Address>,
     /// What it is doing.
     pub phase: Phase,
     /// How often it was restarted after a crash.

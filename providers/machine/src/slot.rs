@@ -1,6 +1,5 @@
 //! One replica's place in its function: what is known of it, and the handle to what runs.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,6 @@ use tracing::warn;
 use crate::plan::Seen;
 use crate::runtime::{Found, Live, Runtime};
 use crate::usage::Sample;
-
-/// Shown of a replica that has no address yet; nothing is sent there, since it is not ready.
-const NOWHERE: Address =
-    Address::Tcp(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
 
 /// One replica's place in the function.
 #[derive(Debug)]
@@ -93,7 +88,7 @@ impl<R: Runtime> Slot<R> {
     pub(crate) fn replica(&self) -> Replica {
         Replica {
             id: self.id.clone(),
-            address: self.address.clone().unwrap_or(NOWHERE),
+            address: self.address.clone(),
             phase: self.phase,
             restarts: self.restarts,
             detail: self.detail.clone(),

@@ -78,7 +78,7 @@ async fn after_kill_9_everything_is_back_and_no_orphan_remains() {
         )
         .join("s");
     let address = tidegate_provider::Address::Unix(std::sync::Arc::new(socket));
-    tidegate_provider::conformance::http::call(&address, b"go").await.expect("it answers");
+    tidegate_provider::conformance::http::call_at(&address, b"go").await.expect("it answers");
 
     host.kill().expect("it runs");
     host.wait().expect("it ended");

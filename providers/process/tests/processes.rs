@@ -54,7 +54,7 @@ async fn a_killed_replica_is_replaced_and_its_family_ends() {
         place.until(&function, |it| it.replicas[0].restarts == 1 && it.ready().get() == 2).await;
     assert_eq!(status.replicas[1], before.replicas[1], "the other one is not touched");
     assert_eq!(status.replicas[0].detail, "");
-    call(&status.replicas[0].address, b"").await.expect("the new one answers");
+    call(&status.replicas[0], b"").await.expect("the new one answers");
     assert!(
         procs::all(place.path())
             .iter()
@@ -82,9 +82,8 @@ async fn the_last_error_line_of_a_crash_is_told() {
     let place = Place::with(|config| config.backoff_first = Duration::from_secs(60)).await;
     let function = place.deployed(shell("fuse", "http", FUSE), 1).await;
     let mut told = place.provider.watch();
-    let address =
-        place.provider.get(&function).await.expect("deployed").replicas[0].address.clone();
-    let _ = call(&address, b"").await;
+    let status = place.provider.get(&function).await.expect("deployed");
+    let _ = call(&status.replicas[0], b"").await;
     loop {
         if let Some(Change::Function(status)) = told.next().await
             && let Some(replica) = status.replicas.first()

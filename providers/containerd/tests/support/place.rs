@@ -214,7 +214,7 @@ impl Place {
 }
 
 pub async fn ask(replica: &Replica, body: &str) -> String {
-    let answer = timeout(PATIENCE, call(&replica.address, body.as_bytes())).await;
+    let answer = timeout(PATIENCE, call(replica, body.as_bytes())).await;
     let answer = answer.expect("an answer in time").expect("a ready replica answers");
     String::from_utf8_lossy(&answer.body).trim_end().to_owned()
 }

@@ -97,7 +97,7 @@ pub async fn a_removed_function_is_gone_with_its_replicas(stage: &mut Stage) {
     assert!(stage.provider.list(None).await.expect("a list").is_empty());
     for replica in addresses {
         let silent = async {
-            while call(&replica.address, b"still there?").await.is_ok() {
+            while call(&replica, b"still there?").await.is_ok() {
                 tokio::task::yield_now().await;
             }
         };

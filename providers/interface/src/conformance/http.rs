@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::Address;
+use crate::{Address, Replica};
 
 /// What a replica answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +19,17 @@ pub struct Answer {
 /// Posts `body` to a replica.
 ///
 /// # Errors
+/// When it has no address, nothing listens there, or what it says is no HTTP.
+pub async fn call(replica: &Replica, body: &[u8]) -> io::Result<Answer> {
+    let none = || io::Error::other(format!("{} has no address", replica.id));
+    call_at(replica.address.as_ref().ok_or_else(none)?, body).await
+}
+
+/// Posts `body` to what listens at an address.
+///
+/// # Errors
 /// When nothing listens there, or what it says is no HTTP.
-pub async fn call(address: &Address, body: &[u8]) -> io::Result<Answer> {
+pub async fn call_at(address: &Address, body: &[u8]) -> io::Result<Answer> {
     match address {
         Address::Tcp(address) | Address::Inside { address, .. } => {
             talk(TcpStream::connect(address).await?, body).await

@@ -13,8 +13,8 @@ fn all_of(function: &FunctionId) -> LogQuery {
 }
 
 async fn say(stage: &Stage, function: &FunctionId, replica: usize, line: &str) {
-    let address = stage.status(function).await.replicas[replica].address.clone();
-    let answer = stage.soon("an answer", call(&address, line.as_bytes())).await;
+    let status = stage.status(function).await;
+    let answer = stage.soon("an answer", call(&status.replicas[replica], line.as_bytes())).await;
     assert_eq!(answer.expect("a ready replica answers").status, 200);
 }
 

@@ -62,7 +62,7 @@ pub async fn secrets_and_namespaces_survive_a_crash(stage: &mut Stage) {
     stage.crash_and_reopen().await;
 
     let status = stage.ready(&function, 1).await;
-    let answer = stage.soon("an answer", call(&status.replicas[0].address, b"")).await;
+    let answer = stage.soon("an answer", call(&status.replicas[0], b"")).await;
     assert_eq!(answer.expect("a ready replica answers").body, b"new");
     assert_eq!(stage.provider.secrets(DEFAULT_NAMESPACE).await.expect("a list"), [name]);
     let namespaces = stage.provider.namespaces().await.expect("a list");

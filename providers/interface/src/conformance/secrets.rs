@@ -22,7 +22,7 @@ fn missing(error: &ProviderError) -> bool {
 
 /// What the only replica answers.
 async fn told(stage: &Stage, status: &FunctionStatus) -> Vec<u8> {
-    let answer = stage.soon("an answer", call(&status.replicas[0].address, b"")).await;
+    let answer = stage.soon("an answer", call(&status.replicas[0], b"")).await;
     let answer = answer.expect("a ready replica answers");
     assert_eq!(answer.status, 200);
     answer.body

@@ -127,7 +127,7 @@ impl Stage {
     /// Calls one replica and checks that it echoes.
     pub async fn echoes_one(&self, replica: &Replica) {
         let body = format!("hello {}", replica.id);
-        let answer = self.soon("an answer", call(&replica.address, body.as_bytes())).await;
+        let answer = self.soon("an answer", call(replica, body.as_bytes())).await;
         let answer = answer.unwrap_or_else(|failure| panic!("{} answers: {failure}", replica.id));
         assert_eq!((answer.status, text(&answer.body)), (200, body));
     }

@@ -53,7 +53,7 @@ impl FakeReplica {
         let task = tokio::spawn(serve(listener, Arc::new(behaviour))).abort_handle();
         let replica = Replica {
             id,
-            address: Address::Tcp(address),
+            address: Some(Address::Tcp(address)),
             phase: Phase::Starting,
             restarts: 0,
             detail: String::new(),

@@ -82,7 +82,7 @@ impl Place {
         let status = self.until(function, |status| !status.ready().is_zero()).await;
         let ready =
             status.replicas.iter().find(|it| it.phase == Phase::Ready).expect("one is ready");
-        call(&ready.address, body.as_bytes()).await.expect("a ready replica answers")
+        call(ready, body.as_bytes()).await.expect("a ready replica answers")
     }
 
     pub async fn text(&self, function: &FunctionId, body: &str) -> String {

@@ -67,7 +67,9 @@ pub(crate) async fn records(scope: &Scope) -> Result<Vec<ImageRecord>, Failure> 
 /// Writes a label on an image, or takes it off when it is empty.
 pub(crate) async fn label(scope: &Scope, name: &str, key: &str, text: &str) -> Result<(), Failure> {
     let labels = [(key.to_owned(), text.to_owned())].into();
-    let image = ImageRecord { name: name.to_owned(), labels, ..ImageRecord::default() };
+    // containerd 2.1 dies of an image without a target, also where the mask leaves it out.
+    let target = Some(Target::default());
+    let image = ImageRecord { name: name.to_owned(), labels, target, ..ImageRecord::default() };
     let update_mask = Some(FieldMask { paths: vec![format!("labels.{key}")] });
     let request = UpdateImageRequest { image: Some(image), update_mask, source_date_epoch: None };
     or_absent(call("label an image", scope.images().update(request)).await)

@@ -424,6 +424,8 @@ async fn a_full_disk_is_said_and_what_came_is_given_back() {
     let mut puller = puller!();
     let content = puller.daemon.path("root/io.containerd.content.v1.content");
     puller.daemon.kill();
+    // containerd 2 makes it when something comes.
+    std::fs::create_dir_all(&content).expect("root may");
     mount("tmpfs", &content, "tmpfs", MountFlags::empty(), Some(c"size=2m"))
         .expect("root may mount");
     puller.daemon.launch();

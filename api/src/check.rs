@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use tidegate_core::{
-    DEFAULT_NAMESPACE, FunctionId, Policy, PolicyWarning, Quantity, labels as known,
+    DEFAULT_NAMESPACE, FunctionId, Policy, PolicyWarning, Quantity, annotations, labels as known,
 };
 
 use crate::{FunctionDeployment, FunctionResources};
@@ -186,18 +186,22 @@ fn label_of(warning: &PolicyWarning) -> String {
     }
 }
 
-fn check_annotations(
-    annotations: &BTreeMap<String, String>,
-    wrong: &mut Remarks,
-    odd: &mut Remarks,
-) {
-    for name in annotations.keys() {
+fn check_annotations(given: &BTreeMap<String, String>, wrong: &mut Remarks, odd: &mut Remarks) {
+    for name in given.keys() {
         if name.is_empty() {
             wrong.add(Place::Annotation(String::new()), "an annotation has no name");
         } else if name.starts_with(SCALE) || name.starts_with(OWN_SCALE) {
             odd.add(
                 Place::Annotation(name.clone()),
                 format_args!("annotation {name} has no effect; scaling is asked for by labels"),
+            );
+        } else if name.starts_with(annotations::PREFIX)
+            && !annotations::ALL.contains(&name.as_str())
+        {
+            let known = annotations::ALL.join(", ");
+            odd.add(
+                Place::Annotation(name.clone()),
+                format_args!("annotation {name} has no effect; those known are {known}"),
             );
         }
     }

@@ -199,7 +199,12 @@ fn what_nothing_honours_is_a_warning_by_name() {
         service: "a".into(),
         image: "i".into(),
         labels: map(&[("com.openfaas.profile", "x")]),
-        annotations: map(&[("com.openfaas.scale.min", "2"), ("topic", "t")]),
+        annotations: map(&[
+            ("com.openfaas.scale.min", "2"),
+            ("com.tidegate.image.pull-police", "Never"),
+            ("com.tidegate.image.pull-policy", "Never"),
+            ("topic", "t"),
+        ]),
         ..Default::default()
     };
     let checked = deployment.check().expect("odd, not wrong");
@@ -209,6 +214,9 @@ fn what_nothing_honours_is_a_warning_by_name() {
         [
             "label com.openfaas.profile has no effect here",
             "annotation com.openfaas.scale.min has no effect; scaling is asked for by labels",
+            "annotation com.tidegate.image.pull-police has no effect; those known are com.tidegate.limit.rate, \
+             com.tidegate.limit.burst, com.tidegate.limit.client-rate, com.tidegate.limit.client-burst, \
+             com.tidegate.image.pull-policy, com.tidegate.allow-32bit, com.tidegate.process.directory",
         ]
     );
 }

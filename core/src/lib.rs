@@ -3,6 +3,7 @@
 //! Parsing, comparing and printing only: no IO, no clock, no logging. What a label means, what a
 //! function is called and what was seen of it at a moment are said here once.
 
+pub mod annotations;
 mod callee;
 mod decimal;
 mod duration;

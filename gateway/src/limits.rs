@@ -12,17 +12,9 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use thiserror::Error;
 use tidegate_core::Moment;
+use tidegate_core::annotations::{BURST, CLIENT_BURST, CLIENT_RATE, RATE};
 
 use crate::Clock;
-
-/// Calls a second or minute of a function, such as `100/s`.
-pub const RATE: &str = "com.tidegate.limit.rate";
-/// Calls of a function that may come at once.
-pub const BURST: &str = "com.tidegate.limit.burst";
-/// Calls a second or minute of one client of a function.
-pub const CLIENT_RATE: &str = "com.tidegate.limit.client-rate";
-/// Calls of one client of a function that may come at once.
-pub const CLIENT_BURST: &str = "com.tidegate.limit.client-burst";
 
 /// Most clients remembered for one function; those beyond share one allowance.
 const MOST_CLIENTS: usize = 10_000;

@@ -1,13 +1,12 @@
 //! A deployment as this backend understands it: which image, and where its replicas listen and are asked
 //! whether they are ready.
 
+use tidegate_core::annotations::ALLOW_32_BIT;
 use tidegate_provider::{Deployment, ProviderError};
 use tidegate_provider_machine::Limits;
 
 /// Names the path that answers when a replica is ready.
 const READY_PATH: &str = "com.openfaas.ready.http.path";
-/// Lets programs run that are built for this machine's 32-bit relatives: `true` or `false`.
-pub(crate) const ALLOW_32_BIT: &str = "com.tidegate.allow-32bit";
 /// Answered by both watchdogs, and never passed on to the function.
 const HEALTH: &str = "/_/health";
 /// Answered by of-watchdog when the function behind it, asked at its own `ready_path`, is ready.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use containerd_client::types::Descriptor as Target;
+use tidegate_core::annotations::PULL_POLICY;
 use tidegate_provider::Pairs;
 use tokio::sync::Mutex as AsyncMutex;
 use tracing::warn;
@@ -42,10 +43,10 @@ impl Images {
 
     /// When a function's image is asked for at its registry.
     pub(crate) fn policy(&self, annotations: &Pairs) -> Result<PullPolicy, Failure> {
-        let Some(written) = annotations.get(pull::PULL_POLICY) else {
+        let Some(written) = annotations.get(PULL_POLICY) else {
             return Ok(self.puller.policy());
         };
-        let told = |bad| Failure::Told(format!("annotation {}: {bad}", pull::PULL_POLICY));
+        let told = |bad| Failure::Told(format!("annotation {}: {bad}", PULL_POLICY));
         written.parse().map_err(told)
     }
 

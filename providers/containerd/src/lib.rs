@@ -52,8 +52,8 @@ pub use deployed::Spec;
 pub use doctor::{Missing, doctor};
 pub use error::Failure;
 pub use pull::{
-    PULL_POLICY, Progress, Proxies, PullError, PullEvent, PullPolicy, Pulled, Registries,
-    UnknownPolicy, pull_image,
+    Progress, Proxies, PullError, PullEvent, PullPolicy, Pulled, Registries, UnknownPolicy,
+    pull_image,
 };
 pub use reference::Reference;
 pub use replica::{Replica, Seat};

@@ -24,7 +24,7 @@ use tracing::warn;
 
 pub use self::error::PullError;
 pub use self::progress::{Progress, PullEvent};
-pub use self::registries::{PULL_POLICY, Proxies, PullPolicy, Registries, UnknownPolicy};
+pub use self::registries::{Proxies, PullPolicy, Registries, UnknownPolicy};
 
 use self::error::{may_pass, said_plainly};
 use self::fetch::{Fetch, keep};

@@ -20,7 +20,7 @@ use tracing::{debug, info, warn};
 use crate::cgroup::Cgroup;
 use crate::connection::Scope;
 use crate::containers::{self, SIGKILL, SIGTERM};
-use crate::deployed::{ALLOW_32_BIT, allows_32_bit};
+use crate::deployed::allows_32_bit;
 use crate::error::Failure;
 use crate::events::{Board, Ending, Exit, News};
 use crate::ground::{Ground, labels};
@@ -28,6 +28,7 @@ use crate::network::{Network, Place};
 use crate::runtime::ContainerdRuntime;
 use crate::shims::Member;
 use crate::{probe, signals};
+use tidegate_core::annotations::ALLOW_32_BIT;
 
 /// Labels of a replica's container.
 pub(crate) const REPLICA: &str = "tidegate/replica";

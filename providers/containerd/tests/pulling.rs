@@ -17,8 +17,9 @@ use harness::{ContainerdHarness, function};
 use puller::Puller;
 use registry::{Image, LOGIN, Registry, here};
 use tidegate_core::Replicas;
+use tidegate_core::annotations::PULL_POLICY;
 use tidegate_provider::{Provider, ProviderError};
-use tidegate_provider_containerd::{PULL_POLICY, PullEvent, PullPolicy};
+use tidegate_provider_containerd::{PullEvent, PullPolicy};
 
 /// A puller and a registry, or the end of the test where they cannot be had.
 macro_rules! or_skip {

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use tidegate_core::annotations::DIRECTORY;
 use tidegate_provider::{Deployment, ProviderError};
 use tidegate_provider_machine::Limits;
 
 use crate::Config;
 
-/// Names the folder a function is started in; its own, empty one when not given.
-pub(crate) const DIRECTORY: &str = "com.tidegate.process.directory";
 /// Variables that say which process the watchdog starts, as both OpenFaaS watchdogs read them.
 const PROCESS: [&str; 2] = ["fprocess", "function_process"];
 /// Variables that belong to the backend.

@@ -6,9 +6,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// The annotation by which a function says when its image is asked for at the registry.
-pub const PULL_POLICY: &str = "com.tidegate.image.pull-policy";
-
 /// When a registry is asked for an image.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum PullPolicy {

@@ -11,6 +11,7 @@ mod images;
 mod place;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -94,4 +95,47 @@ async fn signals_with_and_without_names_reach_the_first_process() {
         };
         tokio::time::timeout(Duration::from_secs(30), heard).await.expect(signal);
     }
+}
+
+/// Makes containers as runc does, but the first one late, and is slow to end when it removes one: so that one that is still
+/// being made is there only after it was to be removed. `begun` is there once the first was asked for.
+fn slow_runtime(folder: &Path, begun: &Path) -> String {
+    let program = folder.join("slow");
+    let begun = begun.display();
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in\n\
+         *\" create \"*) mkdir {begun} 2>/dev/null && sleep 0.5; runc \"$@\"; done=$?; mkdir {begun}/end; exit $done ;;\n\
+         *\" delete \"*) runc \"$@\"; done=$?; sleep 1; exit $done ;;\n\
+         esac\nexec runc \"$@\"\n"
+    );
+    fs::write(&program, script).expect("a file");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its own file");
+    program.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_shim_was_making_is_not_left_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let begun = folder.path().join("begun");
+    let program = slow_runtime(folder.path(), &begun);
+    let open = Place::with(|it| (it.shim, it.oci_runtime) = (None, Some(program)));
+    let Some(place) = open.await else { return };
+    let id = place.deploy(function("slow", SHELL), 1).await;
+    let patience = Duration::from_secs(30);
+    assert!(tokio::task::block_in_place(|| daemon::within(patience, || begun.exists())));
+    place.harness.daemon.shims().into_iter().for_each(daemon::end);
+    let status = place.ready(&id, 1).await;
+    let said: Vec<&str> = status.crashes.last().map(|it| it.detail.as_str()).collect();
+    assert!(
+        !said.iter().any(|it| it.contains("exist")),
+        "the first one was removed in time: {said:?}"
+    );
+    place.scale(&id, 0).await;
+    place.ready(&id, 0).await;
+    assert!(begun.join("end").exists(), "the first one was made");
+    let made = format!("/run/containerd/runc/{}{NAMESPACE}", place.harness.daemon.prefix());
+    let left = || fs::read_dir(&made).into_iter().flatten().count();
+    let clean = || left() == 0 && place.processes().is_empty();
+    let clean = tokio::task::block_in_place(|| daemon::within(patience, clean));
+    assert!(clean, "{} containers, processes {:?}", left(), place.processes());
 }

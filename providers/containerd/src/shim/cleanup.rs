@@ -24,6 +24,7 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     );
     // containerd 1.6 calls for each container that was removed in good order, too.
     if let Some(oci) = Oci::noted(&words.namespace, folder.clone()) {
+        oci.wait_for_maker(&words.id);
         let mut step = oci.step("delete");
         step.command.arg("--force").arg(&words.id);
         if let Err(why) = oci.run_here(step) {

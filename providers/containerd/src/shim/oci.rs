@@ -4,10 +4,13 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Deserialize;
 
 use super::exits::{Exits, Starting};
@@ -21,6 +24,8 @@ const PROGRAM: &str = "oci-runtime";
 /// containerd's own way to tell systemd that it is there. A program that is called with it passes it on to the container, and
 /// waits until that says it is ready.
 const NOTIFY: &str = "NOTIFY_SOCKET";
+/// Longest that a container takes to be made. containerd waits five seconds for who cleans up.
+const MAKING_TAKES: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
 
 /// What makes containers, in one namespace.
 #[derive(Clone, Debug)]
@@ -104,6 +109,32 @@ impl Oci {
             })),
             Err(_) => Err("the shim ends".to_owned()),
         }
+    }
+
+    /// Waits until nobody makes a container of this name any more, for some seconds at most: whoever was told to by a shim that
+    /// was killed goes on, and would bring the container after it was removed.
+    pub(super) fn wait_for_maker(&self, id: &str) {
+        let Some(maker) = self.maker(id) else { return };
+        // It may have ended by itself.
+        let Ok(maker) = pidfd_open(maker, PidfdFlags::empty()) else { return };
+        let mut end = [PollFd::new(&maker, PollFlags::IN)];
+        // Cut short by a signal, it is too early to remove it, as it would have been without this.
+        let _ = rustix::event::poll(&mut end, Some(&MAKING_TAKES));
+    }
+
+    /// The process of the step that makes a container.
+    fn maker(&self, id: &str) -> Option<Pid> {
+        let root = self.root.as_os_str().as_bytes();
+        let makes = |line: &[u8]| {
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            let has = |wanted: &[u8]| words.contains(&wanted);
+            has(root) && has(b"create") && has(id.as_bytes())
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let maker = processes
+            .filter_map(|it| it.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
+            .find(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| makes(&line)));
+        maker
     }
 
     /// Does a step, and waits for its end here.

@@ -131,10 +131,9 @@ impl Oci {
             has(root) && has(b"create") && has(id.as_bytes())
         };
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let maker = processes
+        processes
             .filter_map(|it| it.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
-            .find(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| makes(&line)));
-        maker
+            .find(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| makes(&line)))
     }
 
     /// Does a step, and waits for its end here.

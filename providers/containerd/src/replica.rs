@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tidegate_core::annotations::ALLOW_32_BIT;
 use tidegate_provider::CrashReason;
 use tidegate_provider_machine::exit::Cause;
 use tidegate_provider_machine::{End, Life, Live, Used, exit};
@@ -28,7 +29,6 @@ use crate::network::{Network, Place};
 use crate::runtime::ContainerdRuntime;
 use crate::shims::Member;
 use crate::{probe, signals};
-use tidegate_core::annotations::ALLOW_32_BIT;
 
 /// Labels of a replica's container.
 pub(crate) const REPLICA: &str = "tidegate/replica";

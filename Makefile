@@ -15,7 +15,7 @@ deps-test: ## Install what the tests need
 	@scripts/deps test
 
 build: deps ## Build the release binaries
-	$(CARGO) build --release --locked --bin tidegate
+	$(CARGO) build --release --locked -p tidegate -p tidegate-provider-containerd --bin tidegate --bin tidegate-shim
 
 up: build ## Build and run tidegate with the example functions
 	@target/release/tidegate up -f examples/stack.yml
@@ -32,7 +32,7 @@ test: deps deps-test ## Everything that CI runs
 
 bench: ## Run all benchmarks, some beside nginx and HAProxy; see docs/benchmarks.md
 	@scripts/deps bench
-	$(CARGO) build --release --locked --bin tidegate
+	@$(MAKE) --no-print-directory build
 	@scripts/bench
 	@scripts/bench-wake
 	@scripts/bench-many

@@ -54,26 +54,42 @@ impl Hierarchy {
         }
         mounted("cgroup2", None).map(Self::Two)
     }
+}
 
-    /// Removes a group that holds no processes, and the empty groups in it. Blocks.
-    pub(crate) fn remove(&self, path: &str) {
+/// Where all hierarchies are mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Roots(Vec<PathBuf>);
+
+impl Roots {
+    /// Reads them from `/proc/self/mounts`.
+    pub(crate) fn find(mounts: &str) -> Self {
+        let roots = mounts.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let (place, kind) = (fields.next()?, fields.next()?);
+            matches!(kind, "cgroup" | "cgroup2").then(|| PathBuf::from(place))
+        });
+        Self(roots.collect())
+    }
+
+    /// Removes a group that holds no processes, with the empty groups in it. Whether none is left anywhere. Blocks.
+    pub(crate) fn remove(&self, path: &str) -> bool {
         let path = path.trim_start_matches('/');
-        let roots: Vec<PathBuf> = match self {
-            Self::Two(root) => vec![root.clone()],
-            // A group of each controller was made.
-            Self::One { freezer, .. } => {
-                let all = freezer.parent().and_then(|parent| fs::read_dir(parent).ok());
-                all.into_iter().flatten().flatten().map(|entry| entry.path()).collect()
-            }
-        };
-        for root in roots {
+        let mut all_gone = true;
+        for root in &self.0 {
             let group = root.join(path);
-            for inner in fs::read_dir(&group).into_iter().flatten().flatten() {
-                // Files of a group cannot be removed, only groups that are empty.
-                let _ = fs::remove_dir(inner.path());
-            }
-            let _ = fs::remove_dir(group);
+            let removed = fs::remove_dir(&group).or_else(|failure| {
+                if failure.kind() == io::ErrorKind::NotFound {
+                    return Ok(());
+                }
+                for inner in fs::read_dir(&group).into_iter().flatten().flatten() {
+                    // Files of a group cannot be removed, only groups that are empty.
+                    let _ = fs::remove_dir(inner.path());
+                }
+                fs::remove_dir(&group)
+            });
+            all_gone &= removed.is_ok();
         }
+        all_gone
     }
 }
 
@@ -192,6 +208,22 @@ mod tests {
         assert_eq!(Hierarchy::find(&format!("{two}{one}")), Some(expected));
         assert_eq!(Hierarchy::find(two), Some(Hierarchy::Two("/c/unified".into())));
         assert_eq!(Hierarchy::find("proc /proc proc rw 0 0\n"), None);
+    }
+
+    #[test]
+    fn a_group_goes_from_every_hierarchy_when_nothing_is_in_it() {
+        let root = tempfile::tempdir().expect("a folder");
+        let [one, two, other] = ["one", "two", "other"].map(|name| root.path().join(name));
+        let line = |kind: &str, path: &Path| format!("x {} {kind} rw 0 0\n", path.display());
+        let mounts = line("cgroup", &one) + &line("cgroup2", &two) + &line("tmpfs", &other);
+        let roots = Roots::find(&mounts);
+        for folder in [&one, &other] {
+            fs::create_dir_all(folder.join("ns/id/inner")).expect("a folder");
+        }
+        assert!(roots.remove("/ns/id"), "the second one has none");
+        assert!(!one.join("ns/id").exists() && other.join("ns/id").exists());
+        fs::create_dir_all(two.join("ns/id/inner/most")).expect("a folder");
+        assert!(!roots.remove("/ns/id"), "there is something in it");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the containerd backend is told: where containerd and its plugins are, what replicas may use, and
 //! which addresses they get.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,9 @@ use std::time::Duration;
 use tidegate_provider_machine::Settings;
 
 use crate::{Registries, Subnet};
+
+/// The program that does nothing else.
+const SMALL: &str = "tidegate-shim";
 
 /// Settings of the containerd backend.
 #[derive(Clone, Debug)]
@@ -46,7 +50,8 @@ pub struct Config {
     /// How many networks of replicas that ended are kept for the next ones; each holds an address.
     pub kept_networks: usize,
     /// The program that containerd starts for us: called with what [`crate::is_shim`] knows as shim, and with
-    /// `log-collector` and one word to write logs. `None` means this executable.
+    /// `log-collector` and one word to write logs. `None` means `tidegate-shim` beside this executable, which starts faster and takes
+    /// less memory, or this executable when there is none.
     pub collector: Option<PathBuf>,
     /// What looks after containers, as containerd calls it, such as `io.containerd.runc.v2`; `None` means the program
     /// above.
@@ -66,6 +71,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// The program that containerd starts for us.
+    pub(crate) fn program(&self) -> io::Result<PathBuf> {
+        if let Some(program) = &self.collector {
+            return Ok(program.clone());
+        }
+        let this = std::env::current_exe()?;
+        let small = this.with_file_name(SMALL);
+        Ok(if small.is_file() { small } else { this })
+    }
+
     /// What looks after containers, when `program` is what containerd starts for us.
     pub(crate) fn shim_for(&self, program: &Path) -> String {
         self.shim.clone().unwrap_or_else(|| program.display().to_string())

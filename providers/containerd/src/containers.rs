@@ -46,6 +46,16 @@ pub(crate) const SIGTERM: u32 = 15;
 pub(crate) struct Options {
     #[prost(string, tag = "6")]
     pub(crate) binary_name: String,
+    /// Ours alone: that the program may start before it is told to, which is about to come. containerd hands it on, and other
+    /// shims do not read it.
+    #[prost(bool, tag = "7001")]
+    pub(crate) at_once: bool,
+}
+
+impl Options {
+    fn wrapped(&self) -> Any {
+        Any { type_url: OPTIONS.to_owned(), value: self.encode_to_vec() }
+    }
 }
 
 /// A container to be recorded.
@@ -68,10 +78,7 @@ pub(crate) struct NewContainer {
 /// Records a container; nothing of it runs yet.
 pub(crate) async fn record(scope: &Scope, new: NewContainer) -> Result<(), Failure> {
     let spec = serde_json::to_vec(&new.spec).expect("JSON is JSON");
-    let options = new.runtime.map(|binary_name| Any {
-        type_url: OPTIONS.to_owned(),
-        value: Options { binary_name }.encode_to_vec(),
-    });
+    let options = new.runtime.map(|binary_name| Options { binary_name, at_once: false }.wrapped());
     let container = Container {
         id: new.id,
         labels: new.labels,
@@ -165,12 +172,14 @@ pub(crate) async fn remove_snapshot(
     or_absent(call("remove a file system", scope.snapshots().remove(request)).await)
 }
 
-/// Makes a container's task, up to the point where its program would start. Returns its process id.
+/// Makes a container's task, up to the point where its program would start. Returns its process id. `options` stand in
+/// place of those that are recorded with it.
 pub(crate) async fn create_task(
     scope: &Scope,
     id: &str,
     rootfs: Vec<Mount>,
     output: &str,
+    options: Option<&Options>,
 ) -> Result<u32, Failure> {
     let request = CreateTaskRequest {
         container_id: id.to_owned(),
@@ -178,6 +187,7 @@ pub(crate) async fn create_task(
         stdout: output.to_owned(),
         // Never empty while the other is not: old shims crash.
         stderr: output.to_owned(),
+        options: options.map(Options::wrapped),
         ..CreateTaskRequest::default()
     };
     Ok(call("create a container", scope.tasks().create(request)).await?.pid)
@@ -197,12 +207,16 @@ pub(crate) async fn kill(scope: &Scope, id: &str, signal: u32, all: bool) -> Res
 
 /// Kills a container's task and removes it, whatever it does; that there is none is fine.
 ///
-/// `shim` is the task's place, if it has one.
+/// `shim` is the task's place, if it has one. `has_ended` spares containerd the question for one whose end was told.
 pub(crate) async fn end_task(
     scope: &Scope,
     id: &str,
     shim: Option<&Member>,
+    has_ended: bool,
 ) -> Result<(), Failure> {
+    if has_ended && remove_task(scope, id, shim).await.is_ok() {
+        return Ok(());
+    }
     let mut tries = 0;
     loop {
         let Some(process) = task(scope, id).await? else {
@@ -221,19 +235,23 @@ pub(crate) async fn end_task(
                 return Err(failure);
             }
         }
-        let request = DeleteTaskRequest { container_id: id.to_owned() };
-        let held = match shim {
-            Some(shim) => Some(shim.removing().await),
-            None => None,
-        };
-        match or_absent(call("remove a task", scope.tasks().delete(request)).await) {
+        match remove_task(scope, id, shim).await {
             Ok(()) => return Ok(()),
             Err(failure) if failure.is_away() || tries >= REMOVE_TRIES => return Err(failure),
             Err(_) => tries += 1,
         }
-        drop(held);
         tokio::time::sleep(REMOVE_PAUSE).await;
     }
+}
+
+/// Removes a task that has ended; that there is none is fine.
+async fn remove_task(scope: &Scope, id: &str, shim: Option<&Member>) -> Result<(), Failure> {
+    let request = DeleteTaskRequest { container_id: id.to_owned() };
+    let _held = match shim {
+        Some(shim) => Some(shim.removing().await),
+        None => None,
+    };
+    or_absent(call("remove a task", scope.tasks().delete(request)).await)
 }
 
 /// Runs a command inside a running container, and waits for its end for at most `limit`; returns its status.
@@ -296,7 +314,7 @@ pub(crate) async fn remove(
     id: &str,
     shim: Option<&Member>,
 ) -> Result<(), Failure> {
-    end_task(scope, id, shim).await?;
+    end_task(scope, id, shim, false).await?;
     forget(scope, id).await?;
     remove_snapshot(scope, snapshotter, id).await
 }

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::Config;
 use crate::cgroup::Hierarchy;
 use crate::connection::Connection;
+use crate::{Config, oci_runtime};
 
 /// Plugins that networks are made with.
 const PLUGINS: [&str; 2] = ["bridge", "host-local"];
@@ -25,7 +25,7 @@ pub struct Missing {
 }
 
 impl Missing {
-    fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, mend: impl Into<String>) -> Self {
         Self { what: what.into(), mend: mend.into() }
     }
 }
@@ -41,8 +41,8 @@ pub async fn doctor(config: &Config) -> Vec<Missing> {
             "apt-get install containerd && systemctl enable --now containerd",
         ));
     }
-    missing.extend(oci_runtime(config));
-    if !is_installed("iptables") {
+    missing.extend(oci_runtime::missing(config).await);
+    if find("iptables").is_none() {
         missing.push(Missing::new("iptables is not installed", "apt-get install iptables"));
     }
     missing.extend(plugins(&config.plugin_dirs, config.firewall == Some(true)));
@@ -57,38 +57,11 @@ pub async fn doctor(config: &Config) -> Vec<Missing> {
     missing
 }
 
-/// What keeps containers from being made with the program that was chosen.
-pub(crate) fn oci_runtime(config: &Config) -> Option<Missing> {
-    let Some(program) = config.oci_runtime.as_deref() else {
-        return (!is_installed("runc"))
-            .then(|| Missing::new("runc is not installed", "apt-get install runc"));
-    };
-    if !is_installed(program) {
-        let what = format!("TIDEGATE_OCI_RUNTIME: {program} is no program on this machine");
-        return Some(Missing::new(what, "apt-get install crun, or unset TIDEGATE_OCI_RUNTIME"));
-    }
-    let controllers = std::fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers");
-    let is_crun = Path::new(program).file_name().is_some_and(|name| name == "crun");
-    is_crun.then(|| both_versions(&controllers.unwrap_or_default())).flatten()
-}
-
-/// crun makes no containers where the second version of control groups, mounted beside the first, has controllers.
-fn both_versions(left: &str) -> Option<Missing> {
-    let left: Vec<&str> = left.split_whitespace().collect();
-    (!left.is_empty()).then(|| {
-        let what = format!(
-            "crun makes no containers here: both versions of control groups are mounted, and the second one has {}",
-            left.join(", ")
-        );
-        Missing::new(what, "unset TIDEGATE_OCI_RUNTIME, or boot with one version")
-    })
-}
-
-/// Whether there is such a program, by its name or its path.
-fn is_installed(program: &str) -> bool {
+/// Where a program is that was told by its name or its path.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     // A full path is not changed by what it is joined to.
     let mut paths = PROGRAMS.iter().map(|folder| Path::new(folder).join(program));
-    paths.any(|path| {
+    paths.find(|path| {
         let found = std::fs::metadata(path);
         found.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
     })
@@ -169,23 +142,6 @@ mod tests {
         assert!(overlay("overlayfs", "nodev\tproc\n\text4\n").is_some());
         assert_eq!(overlay("overlayfs", "nodev\toverlay\n"), None);
         assert_eq!(overlay("native", ""), None);
-    }
-
-    #[test]
-    fn what_cannot_make_containers_is_told_before_it_has_to() {
-        let told = |program: &str| {
-            let mut config = Config::new("/nowhere");
-            config.oci_runtime = Some(program.to_owned());
-            oci_runtime(&config).map(|it| it.what)
-        };
-        assert_eq!(told("sh"), None);
-        for strange in ["/etc/passwd", "/usr/bin", "/usr/bin/no-such-program", "no-such-program"] {
-            assert!(told(strange).is_some_and(|it| it.contains(strange)), "{strange}");
-        }
-        assert_eq!(both_versions("\n"), None);
-        assert!(
-            both_versions("hugetlb misc\n").is_some_and(|it| it.what.contains("hugetlb, misc"))
-        );
     }
 
     #[test]

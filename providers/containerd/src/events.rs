@@ -293,6 +293,11 @@ impl Ending {
         self.task.pid
     }
 
+    /// Whether the task's end was told.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.task.known().exit.is_some()
+    }
+
     /// Waits for the task's end.
     pub(crate) async fn exit(&mut self) -> Exit {
         self.task.until(|known| known.exit.clone()).await

@@ -134,7 +134,8 @@ async fn take(
             found.phase = Phase::Created;
             let live = Replica::new(ground, scope, &container.id);
             found.live = Some(live.clone());
-            seat.found = Some(Box::new(Task::Created(Created { live, ending, place })));
+            seat.found =
+                Some(Box::new(Task::Created(Created { live, ending, place, begun: false })));
         }
         Status::Running | Status::Paused | Status::Pausing => {
             let live = Replica::new(ground, scope, &container.id);

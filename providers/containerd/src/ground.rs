@@ -17,7 +17,7 @@ use crate::Config;
 use crate::cgroup::{Cgroup, Hierarchy};
 use crate::connection::{Connection, Scope};
 use crate::dns::{Names, Sockets};
-use crate::doctor::{self, Missing};
+use crate::doctor::Missing;
 use crate::error::Failure;
 use crate::events::Board;
 use crate::firewall;
@@ -26,6 +26,7 @@ use crate::lease::Standing;
 use crate::name_files::{self, Answering};
 use crate::namespaces::{Namespaces, end_leases};
 use crate::network::{Networks, Plan};
+use crate::oci_runtime;
 use crate::secrets::Copies;
 use crate::shims::Shims;
 use crate::stock;
@@ -69,12 +70,16 @@ pub(crate) struct Ground {
 
 impl Ground {
     /// Takes containerd's namespaces, and makes what replicas need.
-    pub(crate) async fn open(config: Config, state: Arc<StateDir>) -> Result<Arc<Self>, OpenError> {
+    pub(crate) async fn open(
+        mut config: Config,
+        state: Arc<StateDir>,
+    ) -> Result<Arc<Self>, OpenError> {
         if let (Some(_), Some(Missing { what, mend })) =
-            (&config.oci_runtime, doctor::oci_runtime(&config))
+            (&config.oci_runtime, oci_runtime::missing(&config).await)
         {
             return Err(open_failure(Failure::Told(format!("{what}; {mend}"))));
         }
+        config.oci_runtime = oci_runtime::choose(&config).await;
         let connection = Connection::new(&config.socket, &format!("tg-{}", state.name()));
         connection.version().await.map_err(open_failure)?;
         let prefix = config.namespace_prefix.clone();
@@ -281,10 +286,7 @@ impl Local {
             keep: config.kept_networks,
             prefix: format!("tg-{name}-"),
         };
-        let collector = match &config.collector {
-            Some(program) => program.clone(),
-            None => std::env::current_exe().map_err(OpenError::io("find", run))?,
-        };
+        let collector = config.program().map_err(OpenError::io("find", run))?;
         Ok(Self {
             networks: Networks::open(plan, tasks)
                 .map_err(OpenError::io("make networks in", run))?,

@@ -28,6 +28,7 @@ mod namespaces;
 mod netlink;
 mod netns;
 mod network;
+mod oci_runtime;
 mod probe;
 mod pull;
 mod reference;

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use containerd_client::types::Mount;
+use futures_util::FutureExt;
 use tidegate_provider_machine::Limits;
 use tracing::debug;
 
 use crate::collector;
-use crate::containers::{self, NewContainer};
+use crate::containers::{self, NewContainer, Options};
 use crate::error::Failure;
 use crate::ground::labels;
 use crate::image::Image;
+use crate::network::Taken;
 use crate::replica::{
     Created, FUNCTION, GENERATION, NETWORK, PORT, READY, REPLICA, RESTARTS, Replica, SHIM, STATE,
     Seat, Stage,
@@ -32,6 +34,8 @@ struct Plan<'a> {
     shim: &'a Member,
     /// How often it was started before.
     lives: u32,
+    /// Whether its program may start as soon as it is made.
+    at_once: bool,
 }
 
 impl Stage<'_> {
@@ -59,6 +63,8 @@ impl Stage<'_> {
                 (taken.id().to_owned(), Some(taken))
             }
         };
+        let is_attached = taken.as_ref().is_none_or(Taken::is_attached);
+        let at_once = is_attached && self.may_start_at_once();
         let seated = &mut seat.network;
         let attach = async move {
             if let Some(taken) = taken {
@@ -75,7 +81,7 @@ impl Stage<'_> {
             let own = self.ground.record(self.life.function());
             self.ground.shims.join(self.scope.namespace(), own)
         });
-        let plan = Plan { image: &image, network: &id, shim, lives: seat.lives };
+        let plan = Plan { image: &image, network: &id, shim, lives: seat.lives, at_once };
         let making = self.make(&mut recorded, &plan);
         let (attached, made): (Result<(), Failure>, _) = tokio::join!(attach, making);
         seat.scope = recorded.then(|| self.scope.clone());
@@ -92,7 +98,12 @@ impl Stage<'_> {
         let place = self.ground.networks.place(network, revision.spec.port);
         let ending = self.ground.board.listen(self.scope.namespace(), &self.container, pid);
         let live = Replica::new(self.ground, &self.scope, &self.container);
-        Ok(Some(Created { live, ending, place }))
+        Ok(Some(Created { live, ending, place, begun: at_once }))
+    }
+
+    /// Whether it is wanted already, and our shim makes it: no other one knows how.
+    fn may_start_at_once(&self) -> bool {
+        self.ground.config.shim.is_none() && self.life.wanted().now_or_never().is_some()
     }
 
     /// Gives the container another name for its next life. What is in the way of this one goes with the next looks
@@ -117,12 +128,14 @@ impl Stage<'_> {
             self.life.log_path(),
             self.life.settings().log_bytes,
         );
+        let binary_name = self.ground.config.oci_runtime.clone().unwrap_or_default();
+        let options = plan.at_once.then_some(Options { binary_name, at_once: true });
+        let (scope, id) = (&self.scope, &self.container);
         let mut tries = 0;
         loop {
             let held = plan.shim.making().await;
             let created =
-                containers::create_task(&self.scope, &self.container, mounts.clone(), &output)
-                    .await;
+                containers::create_task(scope, id, mounts.clone(), &output, options.as_ref()).await;
             if created.is_ok() {
                 plan.shim.made();
             }

@@ -351,6 +351,11 @@ impl Taken {
         &self.id
     }
 
+    /// Whether it is attached already.
+    pub(crate) fn is_attached(&self) -> bool {
+        matches!(self.state, Attaching::Done(_))
+    }
+
     /// Waits until it is attached.
     pub(crate) async fn attached(mut self) -> Result<Network, Failure> {
         let gone = || Failure::Told("the backend is shutting down".to_owned());

@@ -55,6 +55,9 @@ const BAD_CALL: u32 = 128 + Signal::SIGSYS as u32;
 /// The quickest runtime takes so long until a program runs: before that nobody needs to be asked.
 const RUNTIME_TAKES: Duration = Duration::from_millis(2);
 
+/// How long it is ready before that is written down.
+const NOTED_AFTER: Duration = Duration::from_secs(1);
+
 /// What a replica keeps from one life to the next.
 #[derive(Debug, Default)]
 pub struct Seat {
@@ -79,12 +82,14 @@ pub(crate) enum Task {
     Running(Running),
 }
 
-/// A task that was made, and whose program has not started.
+/// A task that was made, and whose program was not told to start.
 #[derive(Debug)]
 pub(crate) struct Created {
     pub(crate) live: Arc<Replica>,
     pub(crate) ending: Ending,
     pub(crate) place: Place,
+    /// Whether its program runs all the same.
+    pub(crate) begun: bool,
 }
 
 /// A task that runs.
@@ -147,11 +152,15 @@ pub(crate) struct Stage<'a> {
 impl Stage<'_> {
     /// From start to end.
     pub(crate) async fn live(&self, seat: &mut Seat) -> End {
-        let end = match self.start(seat).await {
-            Ok(mut running) => self.watch(&mut running).await,
-            Err(end) => end,
+        let (end, has_ended) = match self.start(seat).await {
+            Ok(mut running) => {
+                let end = self.watch(&mut running).await;
+                (end, running.ending.has_ended())
+            }
+            Err(end) => (end, false),
         };
-        Box::pin(self.end(end, seat)).await
+        Box::pin(self.end(seat, has_ended)).await;
+        end
     }
 
     /// Up to a program that runs, or an end before that. What is half done is for [`Stage::end`].
@@ -171,6 +180,7 @@ impl Stage<'_> {
         self.life.started(created.live.clone());
         tokio::select! {
             biased;
+            // It may have begun, a moment ago: then it has nothing to lose, and might not hear a signal yet.
             () = self.life.told_to_end() => return Err(End::Told),
             exit = created.ending.exit() => {
                 let end = End::Crash(self.words(&created.ending, &exit));
@@ -184,11 +194,13 @@ impl Stage<'_> {
 
     /// Starts the program of a task that was made. It may answer a while before containerd tells that it runs.
     async fn begin(&self, created: Created) -> Result<Running, Failure> {
-        let Created { live, ending, place } = created;
+        let Created { live, ending, place, begun } = created;
         let path = &self.life.revision().spec.ready_path;
         let mut starting = pin!(containers::start(&self.scope, &self.container));
         let probing = async {
-            tokio::time::sleep(RUNTIME_TAKES).await;
+            if !begun {
+                tokio::time::sleep(RUNTIME_TAKES).await;
+            }
             probe::ready(place.socket, path).await;
         };
         let ready = tokio::select! {
@@ -243,8 +255,9 @@ impl Stage<'_> {
         None
     }
 
-    /// So that the next opening need not ask whether it is ready.
+    /// So that the next opening need not ask whether it is ready. Not at once: many do not live that long.
     async fn note_ready(&self) {
+        tokio::time::sleep(NOTED_AFTER).await;
         let ready = labels([(READY, "1".to_owned())]);
         let noted = containers::change(&self.scope, &self.container, ready, [].into()).await;
         if let Err(failure) = noted {
@@ -328,13 +341,12 @@ impl Stage<'_> {
     }
 
     /// Makes sure that nothing runs any more.
-    async fn end(&self, end: End, seat: &Seat) -> End {
+    async fn end(&self, seat: &Seat, has_ended: bool) {
         let ending = || {
             self.ground.thaw(&self.scope, &self.container);
-            containers::end_task(&self.scope, &self.container, seat.shim.as_ref())
+            containers::end_task(&self.scope, &self.container, seat.shim.as_ref(), has_ended)
         };
         insist(&self.ground.board, &self.container, ending).await;
-        end
     }
 
     async fn persist<F: Future<Output = Result<(), Failure>>>(&self, step: impl FnMut() -> F) {

@@ -19,6 +19,7 @@ use tidegate_provider_machine::{
 };
 use tracing::{debug, warn};
 
+use crate::cgroup::Roots;
 use crate::connection::{Connection, Scope};
 use crate::containers::{self, NewContainer};
 use crate::deployed::{self, Spec};
@@ -306,9 +307,8 @@ impl Runtime for ContainerdRuntime {
         self.ground.leases.doubt(&self.ground.namespaces.full(name));
         let (name, group) = (name.to_owned(), self.ground.namespaces.full(name));
         self.files("remove the namespace's secrets", move |ground| {
-            if let Some(hierarchy) = &ground.hierarchy {
-                hierarchy.remove(&group);
-            }
+            let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+            Roots::find(&mounts).remove(&group);
             ground.files.remove_namespace(&name)
         })
         .await

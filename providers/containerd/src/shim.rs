@@ -13,9 +13,11 @@
 
 mod bundle;
 mod cleanup;
+mod copy;
 mod events;
 mod exits;
 mod frame;
+mod init;
 mod messages;
 mod oci;
 mod oom;

@@ -104,7 +104,7 @@ fn slow_runtime(folder: &Path, begun: &Path) -> String {
     let begun = begun.display();
     let script = format!(
         "#!/bin/sh\ncase \" $* \" in\n\
-         *\" create \"*) mkdir {begun} 2>/dev/null && sleep 0.5; runc \"$@\"; done=$?; mkdir {begun}/end; exit $done ;;\n\
+         *\" create \"*|*\" run \"*) mkdir {begun} 2>/dev/null && sleep 0.5; runc \"$@\"; done=$?; mkdir {begun}/end; exit $done ;;\n\
          *\" delete \"*) runc \"$@\"; done=$?; sleep 1; exit $done ;;\n\
          esac\nexec runc \"$@\"\n"
     );

@@ -18,7 +18,7 @@ use crate::ground::{free_addresses, open_failure, short_hash};
 use crate::images::Images;
 use crate::namespaces::{Namespaces, SERVICES, end_leases};
 use crate::network::{Networks, Plan};
-use crate::{Config, PullPolicy, firewall};
+use crate::{Config, PullPolicy, firewall, oci_runtime};
 
 /// What all services share.
 #[derive(Debug)]
@@ -43,7 +43,8 @@ pub(super) struct Base {
 
 impl Base {
     /// Takes the state directory and containerd's namespace of services, and makes what they need.
-    pub(super) async fn open(config: Config) -> Result<Arc<Self>, OpenError> {
+    pub(super) async fn open(mut config: Config) -> Result<Arc<Self>, OpenError> {
+        config.oci_runtime = oci_runtime::choose(&config).await;
         let path = config.settings.state_dir.clone();
         let taking = tokio::task::spawn_blocking(move || StateDir::take(&path)).await;
         let state = taking.map_err(|stopped| {
@@ -188,9 +189,6 @@ fn make(
     };
     let networks = Networks::open(plan, tasks.clone());
     let networks = networks.map_err(OpenError::io("make networks in", &run))?;
-    let collector = match &config.collector {
-        Some(program) => program.clone(),
-        None => std::env::current_exe().map_err(OpenError::io("find", &run))?,
-    };
+    let collector = config.program().map_err(OpenError::io("find", &run))?;
     Ok((names, networks, collector))
 }

@@ -124,14 +124,14 @@ pub(super) async fn start(
     let id = base.id(&definition.service.name);
     let image = base.images.get(base.scope.namespace(), &definition.image).await?;
     // What is left of a start that was broken off.
-    containers::end_task(&base.scope, &id, None).await?;
+    containers::end_task(&base.scope, &id, None, false).await?;
     let network = base.networks.named(&id, true).await?;
     let lease = Lease::take(&base.scope).await?;
     let mounts = make(base, lease.scope(), definition, &image, recorded).await;
     drop(lease);
     let log = base.log(&definition.service.name);
     let output = collector::address(&base.collector, &log, base.config.settings.log_bytes);
-    let pid = containers::create_task(&base.scope, &id, mounts?, &output).await?;
+    let pid = containers::create_task(&base.scope, &id, mounts?, &output, None).await?;
     let ending = base.board.listen(base.scope.namespace(), &id, pid);
     // Before its program looks for names, its own among them.
     base.names.tell(&definition.service.name, Some(network.address)).await?;
@@ -255,7 +255,7 @@ pub(super) async fn stop_found(base: &Base, found: &Found) {
 
 /// Removes the task of a program that has ended, or kills it.
 pub(super) async fn end_task(base: &Base, id: &str) {
-    insist(&base.board, id, || containers::end_task(&base.scope, id, None)).await;
+    insist(&base.board, id, || containers::end_task(&base.scope, id, None, false)).await;
 }
 
 /// Removes a container with all it has, but for its network.

@@ -1,11 +1,12 @@
 //! What a shim reads of a container's specification, and of its processes.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
-use std::collections::HashMap;
+use serde::de::IgnoredAny;
 
 /// Which containers share a shim. Source: containerd's shim for runc.
 const GROUP: &str = "io.containerd.runc.v2.group";
@@ -15,6 +16,7 @@ const GROUP: &str = "io.containerd.runc.v2.group";
 #[serde(default)]
 pub(super) struct Config {
     annotations: HashMap<String, String>,
+    hooks: Option<IgnoredAny>,
     linux: Linux,
 }
 
@@ -22,6 +24,7 @@ pub(super) struct Config {
 #[serde(default, rename_all = "camelCase")]
 struct Linux {
     cgroups_path: String,
+    intel_rdt: Option<IgnoredAny>,
     namespaces: Vec<Namespace>,
 }
 
@@ -59,6 +62,15 @@ impl Config {
         &self.linux.cgroups_path
     }
 
+    /// Whether its control groups are all that is left of it when its first process has ended: no other process, and nothing
+    /// that only the program knows which made it.
+    pub(super) fn leaves_groups_alone(&self) -> bool {
+        let is_plain = self.hooks.is_none() && self.linux.intel_rdt.is_none();
+        // Otherwise it is systemd that makes them.
+        let makes_them_itself = self.linux.cgroups_path.starts_with('/');
+        is_plain && makes_them_itself && self.numbers_its_own()
+    }
+
     /// Whether its first process is the first of a numbering of its own, so that all end with it.
     pub(super) fn numbers_its_own(&self) -> bool {
         self.linux.namespaces.iter().any(|it| it.r#type == "pid" && it.path.is_none())
@@ -93,7 +105,18 @@ mod tests {
         fs::write(bundle.path().join("config.json"), text).expect("written");
         let config = Config::read(bundle.path()).expect("read");
         assert_eq!((config.group(), config.cgroup()), (Some("g"), "/fn/a"));
-        assert!(config.numbers_its_own());
+        assert!(config.numbers_its_own() && config.leaves_groups_alone());
+        for (plain, other) in [
+            ("\"/fn/a\"", "\"system.slice:tidegate:a\""),
+            ("\"/fn/a\"", "\"/fn/a\",\"intelRdt\":{}"),
+            ("\"linux\":", "\"hooks\":{\"poststop\":[]},\"linux\":"),
+            ("{\"type\":\"pid\"}", "{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}"),
+        ] {
+            fs::write(bundle.path().join("config.json"), text.replace(plain, other))
+                .expect("written");
+            let config = Config::read(bundle.path()).expect("read");
+            assert!(!config.leaves_groups_alone(), "{other}");
+        }
         fs::write(bundle.path().join("config.json"), "{}").expect("written");
         let config = Config::read(bundle.path()).expect("read");
         assert_eq!((config.group(), config.numbers_its_own()), (None, false));

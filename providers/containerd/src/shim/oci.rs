@@ -13,7 +13,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Deserialize;
 
+use super::copy::{Copies, Open};
 use super::exits::{Exits, Starting};
+use crate::cgroup::Roots;
 
 /// Where runc keeps what it knows, for each namespace, beside what containerd's own shims have there.
 const ROOT: &str = "/run/containerd/runc";
@@ -31,6 +33,7 @@ const MAKING_TAKES: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
 #[derive(Clone, Debug)]
 pub(super) struct Oci {
     program: String,
+    copies: Copies,
     root: PathBuf,
     bundle: PathBuf,
 }
@@ -39,6 +42,7 @@ pub(super) struct Oci {
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) command: Command,
+    open: Open,
     /// What the program says meanwhile.
     log: PathBuf,
 }
@@ -54,7 +58,13 @@ impl Oci {
     /// `program` may be empty: then it is runc.
     pub(super) fn new(program: &str, namespace: &str, bundle: PathBuf) -> Self {
         let program = if program.is_empty() { RUNC } else { program };
-        Self { program: program.to_owned(), root: Path::new(ROOT).join(namespace), bundle }
+        let (program, root) = (program.to_owned(), Path::new(ROOT).join(namespace));
+        Self { program, copies: Copies::default(), root, bundle }
+    }
+
+    /// The same, which shares copies of the program.
+    pub(super) fn with(self, copies: &Copies) -> Self {
+        Self { copies: copies.clone(), ..self }
     }
 
     /// As [`Oci::note`] noted it; none when there is no container any more.
@@ -83,20 +93,20 @@ impl Oci {
         let log = self.bundle.join(format!("log-{word}.json"));
         // What it said the last time is not why it fails now.
         let _ = fs::remove_file(&log);
-        let mut command = Command::new(&self.program);
+        let (mut command, open) = self.copies.command(&self.program);
         command.arg("--root").arg(&self.root).arg("--log").arg(&log);
         command.args(["--log-format", "json"]).arg(word).current_dir(&self.bundle);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.env_remove(NOTIFY);
-        Step { command, log }
+        Step { command, open, log }
     }
 
     /// Does a step; when it fails, why.
     pub(super) async fn run(&self, exits: &Rc<Exits>, step: Step) -> Result<Starting, String> {
-        let Step { command, log } = step;
+        let Step { command, open, log } = step;
         let starting = exits.starting();
         // What a process inherits is dropped with the command, before anybody waits for its end.
-        let spawned = tokio::task::spawn_blocking(move || spawn(command)).await;
+        let spawned = tokio::task::spawn_blocking(move || spawn(command, open)).await;
         let pid = match spawned {
             Ok(Ok(pid)) => pid,
             Ok(Err(failure)) => return Err(format!("cannot start {:?}: {failure}", self.program)),
@@ -128,12 +138,26 @@ impl Oci {
         let makes = |line: &[u8]| {
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
             let has = |wanted: &[u8]| words.contains(&wanted);
-            has(root) && has(b"create") && has(id.as_bytes())
+            has(root) && (has(b"create") || has(b"run")) && has(id.as_bytes())
         };
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         processes
             .filter_map(|it| it.file_name().to_str()?.parse().ok().and_then(Pid::from_raw))
             .find(|pid| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| makes(&line)))
+    }
+
+    /// Removes what is left of a container whose processes are all gone, as `delete` would: its control groups, and what was
+    /// noted of it. Whether that is all done: the kernel may not be done with its last process yet. Blocks.
+    ///
+    /// # Errors
+    /// When nothing was noted where it is known to be.
+    pub(super) fn clear(&self, id: &str, group: &str, roots: &Roots) -> io::Result<bool> {
+        let noted = self.root.join(id);
+        fs::metadata(&noted)?;
+        if !roots.remove(group) {
+            return Ok(false);
+        }
+        fs::remove_dir_all(noted).map(|()| true)
     }
 
     /// Does a step, and waits for its end here.
@@ -154,7 +178,7 @@ fn why(log: &Path) -> Option<String> {
 }
 
 /// All children are reaped in one place.
-fn spawn(mut step: Command) -> io::Result<u32> {
+fn spawn(mut step: Command, _open: Open) -> io::Result<u32> {
     Ok(step.spawn()?.id())
 }
 

@@ -12,31 +12,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use containerd_client::events::{
-    TaskCreate, TaskDelete, TaskExecAdded, TaskExecStarted, TaskExit, TaskIo, TaskOom, TaskPaused,
-    TaskResumed, TaskStart,
+    TaskExecAdded, TaskExecStarted, TaskExit, TaskOom, TaskPaused, TaskResumed, TaskStart,
 };
 use containerd_client::tonic::Code;
 use containerd_client::types::v1::ProcessInfo;
 use futures_util::future::LocalBoxFuture;
 use prost::Message;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::bundle;
+use super::copy::Copies;
 use super::events::Events;
 use super::exits::{Ended, Exits};
 use super::frame::Refusal;
-use super::messages::{
-    Connected, Create, Deleted, Exec, Exited, Kill, Pids, Started, State, Which,
-};
+use super::messages::{Connected, Deleted, Exec, Exited, Kill, Pids, Started, State, Which};
 use super::oci::Oci;
 use super::oom::Oom;
 use super::output::Log;
 use super::process::{Phase, Process};
-use super::rootfs;
-use crate::cgroup::Hierarchy;
-use crate::containers::{Options, SIGKILL};
+use crate::cgroup::{Hierarchy, Roots};
+use crate::containers::SIGKILL;
 
 /// Longest that the last words of a container may take to its log: somebody else may hold its output open.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -46,37 +43,41 @@ const LAST_BREATH: Duration = Duration::from_secs(10);
 /// What is to go on beside the calls.
 pub(super) type Jobs = mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>;
 
-type Answer = Result<Vec<u8>, Refusal>;
+pub(super) type Answer = Result<Vec<u8>, Refusal>;
 
 /// All tasks of one shim.
 #[derive(Debug)]
 pub(super) struct Tasks {
-    namespace: String,
-    exits: Rc<Exits>,
-    events: Rc<Events>,
+    pub(super) namespace: String,
+    pub(super) exits: Rc<Exits>,
+    pub(super) events: Rc<Events>,
     jobs: Jobs,
-    hierarchy: Option<Hierarchy>,
-    tasks: RefCell<HashMap<String, Rc<Task>>>,
+    pub(super) hierarchy: Option<Hierarchy>,
+    pub(super) roots: Roots,
+    pub(super) copies: Copies,
+    pub(super) tasks: RefCell<HashMap<String, Rc<Task>>>,
     /// Those that are being made; each is locked until it is made.
-    making: RefCell<HashMap<String, Arc<Mutex<()>>>>,
+    pub(super) making: RefCell<HashMap<String, Arc<Mutex<()>>>>,
     stop: Notify,
 }
 
 /// One container.
 #[derive(Debug)]
-struct Task {
-    id: String,
-    oci: Oci,
-    bundle: bundle::Config,
-    has_rootfs: bool,
-    init: Process,
-    oom: RefCell<Option<Rc<Oom>>>,
-    execs: RefCell<HashMap<String, Rc<Execution>>>,
+pub(super) struct Task {
+    pub(super) id: String,
+    pub(super) oci: Oci,
+    pub(super) bundle: bundle::Config,
+    pub(super) has_rootfs: bool,
+    /// Whether its program starts when it is made, and not when it is told to.
+    pub(super) at_once: bool,
+    pub(super) init: Process,
+    pub(super) oom: RefCell<Option<Rc<Oom>>>,
+    pub(super) execs: RefCell<HashMap<String, Rc<Execution>>>,
 }
 
 /// A command in it.
 #[derive(Debug)]
-struct Execution {
+pub(super) struct Execution {
     spec: Vec<u8>,
     process: Process,
 }
@@ -90,7 +91,7 @@ impl Task {
         found.map(Found::Execution).ok_or_else(|| not_found("process", exec))
     }
 
-    fn rootfs(&self) -> PathBuf {
+    pub(super) fn rootfs(&self) -> PathBuf {
         self.oci.bundle().join("rootfs")
     }
 }
@@ -110,6 +111,13 @@ impl Found {
     }
 }
 
+impl Found {
+    /// Whether it may have come to its end before it was told to start.
+    fn started_at_once(&self, task: &Task) -> bool {
+        matches!(self, Self::Init) && task.at_once
+    }
+}
+
 impl Tasks {
     pub(super) fn new(
         namespace: String,
@@ -124,6 +132,8 @@ impl Tasks {
             events,
             jobs,
             hierarchy: Hierarchy::find(&mounts),
+            roots: Roots::find(&mounts),
+            copies: Copies::default(),
             tasks: RefCell::default(),
             making: RefCell::default(),
             stop: Notify::new(),
@@ -169,7 +179,7 @@ impl Tasks {
         }
     }
 
-    fn task(&self, id: &str) -> Result<Rc<Task>, Refusal> {
+    pub(super) fn task(&self, id: &str) -> Result<Rc<Task>, Refusal> {
         self.tasks.borrow().get(id).cloned().ok_or_else(|| not_found("container", id))
     }
 
@@ -183,7 +193,7 @@ impl Tasks {
         self.task(id)
     }
 
-    fn begin(&self, job: impl Future<Output = ()> + 'static) {
+    pub(super) fn begin(&self, job: impl Future<Output = ()> + 'static) {
         // It is taken for as long as the shim lives.
         let _ = self.jobs.send(Box::pin(job));
     }
@@ -208,72 +218,8 @@ impl Tasks {
         })
     }
 
-    async fn create(self: &Rc<Self>, new: Create) -> Answer {
-        if new.terminal || !new.checkpoint.is_empty() {
-            let why = "neither terminals nor checkpoints are supported";
-            return Err(Refusal::new(Code::Unimplemented, why));
-        }
-        let is_there = self.tasks.borrow().contains_key(&new.id);
-        let making = (!is_there).then(|| Making::new(self, &new.id)).flatten();
-        let Some(_making) = making else {
-            return Err(Refusal::new(Code::AlreadyExists, format!("task {}: exists", new.id)));
-        };
-        let options = new.options.as_ref().map(|any| Options::decode(any.value.as_slice()));
-        let program = options.and_then(Result::ok).unwrap_or_default().binary_name;
-        let folder = PathBuf::from(&new.bundle);
-        let oci = Oci::new(&program, &self.namespace, folder.clone());
-        oci.note().map_err(|failure| Refusal::failed("write to the bundle", failure))?;
-        let config = bundle::Config::read(&folder)
-            .map_err(|failure| Refusal::failed("read the container's config.json", failure))?;
-        let (mounts, rootfs) = (new.rootfs.clone(), folder.join("rootfs"));
-        let target = rootfs.clone();
-        blocking(move || rootfs::mount_all(&mounts, &target))
-            .await
-            .map_err(|failure| Refusal::failed("failed to mount rootfs component", failure))?;
-        let task = Rc::new(Task {
-            id: new.id.clone(),
-            oci,
-            bundle: config,
-            has_rootfs: !new.rootfs.is_empty(),
-            init: Process::new([new.stdin.clone(), new.stdout.clone(), new.stderr.clone()]),
-            oom: RefCell::default(),
-            execs: RefCell::default(),
-        });
-        if let Err(refusal) = self.make(&task).await {
-            if let Err(failure) = blocking(move || rootfs::unmount_all(&rootfs)).await {
-                tell(&format!("{}: its file system stays mounted: {failure}", new.id));
-            }
-            return Err(refusal);
-        }
-        let pid = task.init.pid.get();
-        self.tasks.borrow_mut().insert(new.id.clone(), task);
-        let Create { id: container_id, bundle, rootfs, stdin, stdout, stderr, .. } = new;
-        let io = Some(TaskIo { stdin, stdout, stderr, terminal: false });
-        let checkpoint = String::new();
-        let event = TaskCreate { container_id, bundle, rootfs, io, checkpoint, pid };
-        self.events.tell("/tasks/create", "TaskCreate", &event);
-        answer(&Started { pid })
-    }
-
-    /// Makes the container, up to the point where its program would start.
-    async fn make(self: &Rc<Self>, task: &Rc<Task>) -> Result<(), Refusal> {
-        let failed = |why: String| Refusal::failed("OCI runtime create failed", why);
-        let output = task.init.output().map_err(|failure| failed(failure.to_string()))?;
-        let folder = task.oci.bundle();
-        let (folder, pid_file) = (folder.display().to_string(), folder.join(bundle::INIT_PID));
-        let mut step = task.oci.step("create");
-        step.command.args(["--bundle", &folder, "--pid-file"]).arg(&pid_file).arg(&task.id);
-        self.write(&task.init, output.give(&mut step.command));
-        let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
-        let pid = bundle::read_pid(&pid_file);
-        let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
-        task.init.pid.set(pid);
-        self.mind(task.clone(), None, starting.end_of(pid));
-        Ok(())
-    }
-
     /// Writes a process's log while it goes on.
-    fn write(&self, process: &Process, log: Option<Log>) {
+    pub(super) fn write(&self, process: &Process, log: Option<Log>) {
         if let Some(log) = log {
             let (sender, receiver) = oneshot::channel();
             *process.written.borrow_mut() = Some(receiver);
@@ -285,7 +231,7 @@ impl Tasks {
     }
 
     /// Tells of a process's end, once it has ended.
-    fn mind(
+    pub(super) fn mind(
         self: &Rc<Self>,
         task: Rc<Task>,
         execution: Option<(String, Rc<Execution>)>,
@@ -315,7 +261,7 @@ impl Tasks {
         });
     }
 
-    fn tell_of_oom(&self, id: &str) {
+    pub(super) fn tell_of_oom(&self, id: &str) {
         let event = TaskOom { container_id: id.to_owned() };
         self.events.tell("/tasks/oom", "TaskOOM", &event);
     }
@@ -325,7 +271,8 @@ impl Tasks {
         let found = task.process(&which.exec_id)?;
         let process = found.of(&task);
         let _turn = process.turn.lock().await;
-        if process.end().is_some() || process.phase.get() != Phase::Created {
+        let ended = process.end().is_some() && !found.started_at_once(&task);
+        if ended || process.phase.get() != Phase::Created {
             let why = format!("{} was started already", which.id);
             return Err(Refusal::new(Code::FailedPrecondition, why));
         }
@@ -346,34 +293,6 @@ impl Tasks {
             self.events.tell("/tasks/exec-started", "TaskExecStarted", &event);
         }
         answer(&Started { pid })
-    }
-
-    async fn start_init(self: &Rc<Self>, task: &Rc<Task>) -> Result<(), Refusal> {
-        let oom = self.hierarchy.as_ref().map(|it| Oom::new(it, task.bundle.cgroup()));
-        if let Some(Ok(oom)) = oom {
-            let oom = Rc::new(oom);
-            *task.oom.borrow_mut() = Some(oom.clone());
-            let (tasks, of) = (self.clone(), task.clone());
-            let watching = async move {
-                while oom.changed().await.is_ok() {
-                    if oom.soon().await {
-                        tasks.tell_of_oom(&of.id);
-                    }
-                }
-            };
-            let task = task.clone();
-            self.begin(async move {
-                // The second version does not tell that the group is gone.
-                tokio::select! {
-                    () = watching => {}
-                    _ = task.init.wait() => {}
-                }
-            });
-        }
-        let mut step = task.oci.step("start");
-        step.command.arg(&task.id);
-        let started = task.oci.run(&self.exits, step).await;
-        started.map(drop).map_err(|why| Refusal::failed("OCI runtime start failed", why))
     }
 
     async fn start_exec(
@@ -430,32 +349,11 @@ impl Tasks {
         }
         // Another call may have been first.
         self.task(&which.id)?;
-        let rootfs = task.rootfs();
-        let has_rootfs = task.has_rootfs;
-        let mut step = task.oci.step("delete");
-        step.command.arg("--force").arg(&task.id);
-        let (deleted, unmounted, ()) = tokio::join!(
-            task.oci.run(&self.exits, step),
-            blocking(move || if has_rootfs { rootfs::unmount_all(&rootfs) } else { Ok(()) }),
-            self.written(process)
-        );
-        if let Err(why) = deleted.map(drop)
-            && !why.contains("does not exist")
-        {
-            return Err(Refusal::failed("OCI runtime delete failed", why));
-        }
-        unmounted.map_err(|failure| Refusal::failed("failed to unmount rootfs", failure))?;
-        task.oci.forget();
-        self.tasks.borrow_mut().remove(&which.id);
-        let Deleted { pid, exit_status, exited_at } = process.deleted();
-        let container_id = which.id.clone();
-        let id = String::new();
-        let event = TaskDelete { container_id, pid, exit_status, exited_at, id };
-        self.events.tell("/tasks/delete", "TaskDelete", &event);
+        self.remove(&task).await?;
         answer(&process.deleted())
     }
 
-    async fn written(&self, process: &Process) {
+    pub(super) async fn written(&self, process: &Process) {
         let written = process.written.take();
         if let Some(written) = written {
             let _ = timeout(LAST_WORDS, written).await;
@@ -570,40 +468,13 @@ fn signal_named(number: u32) -> Option<Signal> {
     Signal::from_named_raw(i32::try_from(number).ok()?)
 }
 
-/// One that is being made, until this is dropped.
-struct Making<'a> {
-    tasks: &'a Tasks,
-    id: String,
-    _locked: OwnedMutexGuard<()>,
-}
-
-impl<'a> Making<'a> {
-    /// None when it is being made already.
-    fn new(tasks: &'a Tasks, id: &str) -> Option<Self> {
-        let mut making = tasks.making.borrow_mut();
-        if making.contains_key(id) {
-            return None;
-        }
-        let lock = Arc::<Mutex<()>>::default();
-        making.insert(id.to_owned(), lock.clone());
-        let _locked = lock.try_lock_owned().ok()?;
-        Some(Self { tasks, id: id.to_owned(), _locked })
-    }
-}
-
-impl Drop for Making<'_> {
-    fn drop(&mut self) {
-        self.tasks.making.borrow_mut().remove(&self.id);
-    }
-}
-
 /// What to do, and the process that it becomes.
 fn exec_files(task: &Task, id: &str) -> [PathBuf; 2] {
     let bundle: &Path = task.oci.bundle();
     [bundle.join(format!("{id}.process.json")), bundle.join(format!("{id}.pid"))]
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     does: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(does).await.unwrap_or_else(|stopped| Err(io::Error::other(stopped)))
@@ -629,6 +500,6 @@ fn read<M: Message + Default>(payload: &[u8]) -> Result<M, Refusal> {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the last step of calls that can fail")]
-fn answer(message: &impl Message) -> Answer {
+pub(super) fn answer(message: &impl Message) -> Answer {
     Ok(message.encode_to_vec())
 }

@@ -29,9 +29,9 @@ const NUMBERS: u32 = 32_768;
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 const PROGRAMS: [&str; 5] = ["containerd", "runc", "containerd-shim-runc-v2", "busybox", "ip"];
 
-/// What containers are made with, when not containerd's own choice; see docs/testing.md.
-fn oci_runtime() -> Option<String> {
-    std::env::var("TIDEGATE_TEST_OCI_RUNTIME").ok()
+/// What containers are made with, whatever is installed; see docs/testing.md.
+fn oci_runtime() -> String {
+    std::env::var("TIDEGATE_TEST_OCI_RUNTIME").unwrap_or_else(|_| "runc".to_owned())
 }
 
 /// A running containerd.
@@ -80,7 +80,7 @@ impl Daemon {
         let folder = tempfile::Builder::new().prefix("tg").rand_bytes(5).tempdir_in("/tmp");
         let daemon = Self { folder: folder.expect("a folder"), child: None, number, _claim: claim };
         fs::write(daemon.path("config.toml"), daemon.toml()).expect("a file");
-        if oci_runtime().is_some() {
+        if oci_runtime() != "runc" {
             daemon.mount_controllers();
         }
         Some(daemon)
@@ -188,10 +188,10 @@ impl Daemon {
         config.run_dir = self.path("run");
         config.bridge = self.bridge();
         config.subnet = self.subnet();
-        config.oci_runtime = oci_runtime();
+        config.oci_runtime = Some(oci_runtime());
         config.shim = std::env::var("TIDEGATE_TEST_SHIM").ok();
         // Other packages use this file too, and have a program of their own for it.
-        config.collector = option_env!("CARGO_BIN_EXE_containerd-log-collector").map(Into::into);
+        config.collector = option_env!("CARGO_BIN_EXE_tidegate-shim").map(Into::into);
         // Rules of the machine's firewall are shared by all.
         config.masquerade = false;
         config.firewall = Some(false);

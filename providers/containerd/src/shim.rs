@@ -32,6 +32,7 @@ mod words;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 
+pub(crate) use socket::NAME;
 use words::Words;
 
 /// The first word that containerd starts a shim with.

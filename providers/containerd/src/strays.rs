@@ -20,11 +20,12 @@ use crate::containers;
 use crate::error::Failure;
 use crate::ground::{Ground, labels};
 use crate::replica::{REPLICA, STATE};
+use crate::shim::NAME as OURS;
 
-/// Between two looks. What is idle at two of them is no start under way.
+/// Between two looks. What is idle at two of them and did nothing in between is no start under way.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// A process that was there at a look: its number, and when it started, in the kernel's ticks.
+/// A process that was there at a look: its number, and what changes when it is another one or did something.
 type Seen = (i32, String);
 
 /// Looks for strays now and then, until told to end.
@@ -130,7 +131,8 @@ async fn end_shims(ground: &Arc<Ground>, before: BTreeSet<Seen>) -> BTreeSet<See
 #[derive(Debug)]
 struct Process {
     parent: i32,
-    started: String,
+    /// When it started; of a shim also how often it rested. Changes when it is another one, or did something.
+    mark: String,
     kind: Kind,
 }
 
@@ -152,8 +154,12 @@ fn processes(ours: &str) -> BTreeMap<i32, Process> {
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         let kind = Kind::of(&String::from_utf8_lossy(&line), ours);
-        let (parent, started) = parent_and_start(&stat)?;
-        Some((pid, Process { parent, started, kind }))
+        let (parent, mut mark) = parent_and_start(&stat)?;
+        // Ours stays a while after its last container, for the next one.
+        if kind == Kind::Shim && line.starts_with(OURS.as_bytes()) {
+            mark += &rests(&fs::read_to_string(entry.path().join("status")).ok()?);
+        }
+        Some((pid, Process { parent, mark, kind }))
     };
     entries.filter_map(read).collect()
 }
@@ -165,12 +171,18 @@ fn parent_and_start(stat: &str) -> Option<(i32, String)> {
     Some((fields.get(1)?.parse().ok()?, (*fields.get(19)?).to_owned()))
 }
 
+/// How often the first thread of a process rested, in the words of `/proc/PID/status`. Source: `proc_pid_status(5)`.
+fn rests(status: &str) -> String {
+    let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"));
+    line.unwrap_or_default().to_owned()
+}
+
 /// Shims of ours without any process below but log collectors.
 fn idle_shims(all: &BTreeMap<i32, Process>) -> BTreeSet<Seen> {
     let busy: BTreeSet<i32> =
         all.values().filter(|it| it.kind != Kind::Collector).map(|it| it.parent).collect();
     let shims = all.iter().filter(|(pid, it)| it.kind == Kind::Shim && !busy.contains(pid));
-    shims.map(|(pid, it)| (*pid, it.started.clone())).collect()
+    shims.map(|(pid, it)| (*pid, it.mark.clone())).collect()
 }
 
 impl Kind {
@@ -196,7 +208,7 @@ mod tests {
 
     fn process(parent: i32, line: &str) -> Process {
         let kind = Kind::of(&line.replace(' ', "\0"), "tg-ours-");
-        Process { parent, started: "7".to_owned(), kind }
+        Process { parent, mark: "7".to_owned(), kind }
     }
 
     #[test]
@@ -218,6 +230,26 @@ mod tests {
         ]
         .into();
         assert_eq!(idle_shims(&all), [(10, "7".to_owned())].into());
+    }
+
+    #[test]
+    fn one_that_did_something_is_not_the_same_at_the_next_look() {
+        let status = "State:\tS\nvoluntary_ctxt_switches:\t7\nnonvoluntary_ctxt_switches:\t9\n";
+        assert_eq!(rests(status), "voluntary_ctxt_switches:\t7");
+        let mut shell = std::process::Command::new("sh");
+        let words = ["-c", "read word", "-id", "tg-test-1"];
+        let shell = std::os::unix::process::CommandExt::arg0(&mut shell, OURS).args(words);
+        let mut shell = shell.stdin(std::process::Stdio::piped()).spawn().expect("a shell");
+        let look = || idle_shims(&processes("tg-test-"));
+        let within = |done: &dyn Fn() -> bool| (0..100_000).any(|_| done());
+        assert!(within(&|| !look().is_empty()));
+        let before = look();
+        let pid = Pid::from_child(&shell);
+        // It goes on, and rests once more.
+        let woken = kill_process(pid, Signal::STOP).and_then(|()| kill_process(pid, Signal::CONT));
+        let is_another = within(&|| look().is_disjoint(&before));
+        shell.kill().and_then(|()| shell.wait()).expect("it is ours");
+        assert!(woken.is_ok() && is_another);
     }
 
     #[test]

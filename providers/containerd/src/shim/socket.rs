@@ -19,7 +19,7 @@ use super::words::Words;
 /// of a socket.
 const FOLDER: &str = "/run/tidegate/shims";
 /// The name that a shim has among processes; by such names containerd's own are known too.
-pub(super) const NAME: &str = "containerd-shim-tidegate";
+pub(crate) const NAME: &str = "containerd-shim-tidegate";
 /// In a bundle: where containerd finds the shim when it starts anew. Source: containerd's runtime v2 README.
 const ADDRESS: &str = "address";
 

@@ -97,6 +97,57 @@ async fn signals_with_and_without_names_reach_the_first_process() {
     }
 }
 
+/// Makes containers as runc does, and notes in `calls` what it was asked for.
+fn noting_runtime(folder: &Path, calls: &Path) -> String {
+    let script = format!("#!/bin/sh\necho \" $* \" >>{}\nexec runc \"$@\"\n", calls.display());
+    written(&folder.join("noting"), &script)
+}
+
+fn written(program: &Path, script: &str) -> String {
+    fs::write(program, script).expect("a file");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("its own file");
+    program.display().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wanted_at_once_is_made_and_started_by_one_execution_and_removed_by_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let calls = folder.path().join("calls");
+    let program = noting_runtime(folder.path(), &calls);
+    let open = Place::with(|it| (it.shim, it.oci_runtime) = (None, Some(program)));
+    let Some(place) = open.await else { return };
+    let asked = |word: &str| {
+        let calls = fs::read_to_string(&calls).unwrap_or_default();
+        calls.lines().filter(|line| line.contains(&format!(" {word} "))).count()
+    };
+    let words = ["run", "create", "start", "delete"];
+    let id = place.deployed(function("once", SHELL), 1).await;
+    place.ready(&id, 1).await;
+    let task = place.ctr(NAMESPACE, &["tasks", "list", "-q"]);
+    let namespace = format!("{}{NAMESPACE}", place.harness.daemon.prefix());
+    let noted = Path::new("/run/containerd/runc").join(&namespace).join(&task);
+    let group = Path::new("/sys/fs/cgroup");
+    let groups = || {
+        let roots = fs::read_dir(group).expect("mounted").flatten().map(|root| root.path());
+        let all = roots.chain([group.to_owned()]).map(|root| root.join(&namespace).join(&task));
+        all.filter(|path| path.exists()).collect::<Vec<_>>()
+    };
+    assert!(noted.exists(), "{}", noted.display());
+    assert!(!groups().is_empty(), "{task}");
+    place.scale(&id, 0).await;
+    place.ready(&id, 0).await;
+    let patience = Duration::from_secs(30);
+    let is_gone = || !noted.exists() && groups().is_empty();
+    assert!(tokio::task::block_in_place(|| daemon::within(patience, is_gone)), "{:?}", groups());
+    assert_eq!(words.map(&asked), [1, 0, 0, 0]);
+    // One that waits to be wanted is made by one, and started by another.
+    place.create(&id).await;
+    assert_eq!(words.map(&asked), [1, 1, 0, 0]);
+    place.scale(&id, 1).await;
+    assert_eq!(place.text(&id, "echo started").await, "started");
+    assert_eq!(words.map(&asked), [1, 1, 1, 0]);
+}
+
 /// Makes containers as runc does, but the first one late, and is slow to end when it removes one: so that one that is still
 /// being made is there only after it was to be removed. `begun` is there once the first was asked for.
 fn slow_runtime(folder: &Path, begun: &Path) -> String {
@@ -108,9 +159,7 @@ fn slow_runtime(folder: &Path, begun: &Path) -> String {
          *\" delete \"*) runc \"$@\"; done=$?; sleep 1; exit $done ;;\n\
          esac\nexec runc \"$@\"\n"
     );
-    fs::write(&program, script).expect("a file");
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("its own file");
-    program.display().to_string()
+    written(&program, &script)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod clock;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cgroup::{Cgroup, Hierarchy};
@@ -34,7 +35,7 @@ struct Runner {
 
 fn main() {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let Some(hierarchy) = Hierarchy::find(&mounts) else {
+    let Some(hierarchy) = Hierarchy::find(&mounts).map(Arc::new) else {
         return eprintln!("skipped: no control groups are mounted");
     };
     for (words, what) in PROGRAMS {
@@ -67,9 +68,9 @@ fn round(cgroup: &Cgroup) -> (f64, Duration) {
 }
 
 impl Runner {
-    fn start(hierarchy: &Hierarchy, words: &[&str]) -> std::io::Result<Self> {
+    fn start(hierarchy: &Arc<Hierarchy>, words: &[&str]) -> std::io::Result<Self> {
         let name = format!("tidegate-thaws-{}", std::process::id());
-        let root = match hierarchy {
+        let root = match &**hierarchy {
             Hierarchy::One { freezer, .. } => freezer,
             Hierarchy::Two(root) => root,
         };

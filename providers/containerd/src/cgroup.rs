@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A freeze that is under way is looked at this often before it counts as done: it then is, soon.
 const LOOKS: u32 = 200;
@@ -31,7 +32,7 @@ pub(crate) struct Usage {
 /// The control group of one replica.
 #[derive(Clone, Debug)]
 pub(crate) struct Cgroup {
-    hierarchy: Hierarchy,
+    hierarchy: Arc<Hierarchy>,
     /// Its path from the root of each hierarchy.
     path: PathBuf,
 }
@@ -95,14 +96,14 @@ impl Roots {
 
 impl Cgroup {
     /// The group at `path` from the root.
-    pub(crate) fn new(hierarchy: &Hierarchy, path: &str) -> Self {
+    pub(crate) fn new(hierarchy: &Arc<Hierarchy>, path: &str) -> Self {
         let path = PathBuf::from(path.trim_start_matches('/'));
         Self { hierarchy: hierarchy.clone(), path }
     }
 
     /// Stops all its processes.
     pub(crate) fn freeze(&self) -> io::Result<()> {
-        match &self.hierarchy {
+        match &*self.hierarchy {
             Hierarchy::One { freezer, .. } => {
                 let file = freezer.join(&self.path).join("freezer.state");
                 fs::write(&file, "FROZEN")?;
@@ -130,7 +131,7 @@ impl Cgroup {
 
     /// Lets its processes run again.
     pub(crate) fn thaw(&self) -> io::Result<()> {
-        match &self.hierarchy {
+        match &*self.hierarchy {
             Hierarchy::One { freezer, .. } => {
                 fs::write(freezer.join(&self.path).join("freezer.state"), "THAWED")
             }
@@ -140,7 +141,7 @@ impl Cgroup {
 
     /// Whether it was told to stop its processes.
     pub(crate) fn is_frozen(&self) -> io::Result<bool> {
-        match &self.hierarchy {
+        match &*self.hierarchy {
             Hierarchy::One { freezer, .. } => {
                 let state = fs::read_to_string(freezer.join(&self.path).join("freezer.state"))?;
                 Ok(state.trim() != "THAWED")
@@ -154,7 +155,7 @@ impl Cgroup {
 
     /// What it uses; nothing when it is gone.
     pub(crate) fn usage(&self) -> Usage {
-        match &self.hierarchy {
+        match &*self.hierarchy {
             Hierarchy::One { memory, cpu, .. } => {
                 let memory = memory.as_ref().map(|root| root.join(&self.path));
                 let cpu = cpu.as_ref().map(|root| root.join(&self.path));
@@ -240,7 +241,7 @@ mod tests {
         ] {
             fs::write(folder.join(name), text).expect("a file");
         }
-        let cgroup = Cgroup::new(&Hierarchy::Two(root.path().to_owned()), "/ns/id");
+        let cgroup = Cgroup::new(&Arc::new(Hierarchy::Two(root.path().to_owned())), "/ns/id");
         assert!(!cgroup.is_frozen().expect("a file"));
         cgroup.freeze().expect("a file");
         assert!(cgroup.is_frozen().expect("a file"));
@@ -264,7 +265,7 @@ mod tests {
         let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh");
         let pid = busy.id();
         fs::write(folder.join("cgroup.procs"), pid.to_string()).expect("our group");
-        let cgroup = Cgroup::new(&Hierarchy::Two(root), &format!("/{name}"));
+        let cgroup = Cgroup::new(&Arc::new(Hierarchy::Two(root)), &format!("/{name}"));
         let used = || cgroup.usage().cpu_millis;
         let runs = || {
             let before = used();

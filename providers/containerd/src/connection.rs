@@ -4,7 +4,7 @@
 //! [`Failure::Away`] and may try later.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use containerd_client::services::v1::containers_client::ContainersClient;
@@ -45,34 +45,37 @@ const LOCK_PAUSE: Duration = Duration::from_millis(25);
 pub(crate) struct Connection {
     channel: Channel,
     owner: Arc<str>,
+    /// Those that somebody has.
+    scopes: Arc<Mutex<Vec<Weak<Within>>>>,
 }
 
-/// A channel whose calls are about one namespace, and perhaps under a lease.
+/// A channel whose calls are about one namespace, and perhaps under a lease; shared, since each replica keeps one, and more
+/// than one while it lives.
 #[derive(Clone, Debug)]
-pub(crate) struct Scope {
+pub(crate) struct Scope(Arc<Within>);
+
+#[derive(Clone, Debug)]
+struct Within {
     channel: Channel,
     owner: Arc<str>,
+    name: String,
     headers: Headers,
 }
 
 /// A service with its headers.
 pub(crate) type Service = InterceptedService<Channel, Headers>;
 
-/// What containerd wants beside the message; shared, since each replica keeps a scope.
+/// What containerd wants beside the message.
 #[derive(Clone, Debug)]
-pub(crate) struct Headers(Arc<Sent>);
-
-#[derive(Clone, Debug)]
-struct Sent {
-    name: String,
+pub(crate) struct Headers {
     namespace: MetadataValue<Ascii>,
     lease: Option<MetadataValue<Ascii>>,
 }
 
 impl Interceptor for Headers {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("containerd-namespace", self.0.namespace.clone());
-        if let Some(lease) = &self.0.lease {
+        request.metadata_mut().insert("containerd-namespace", self.namespace.clone());
+        if let Some(lease) = &self.lease {
             request.metadata_mut().insert("containerd-lease", lease.clone());
         }
         Ok(request)
@@ -93,7 +96,7 @@ impl Connection {
             .initial_stream_window_size(ANSWER_AHEAD)
             .initial_connection_window_size(ALL_AHEAD)
             .connect_with_connector_lazy(connector);
-        Self { channel, owner: owner.into() }
+        Self { channel, owner: owner.into(), scopes: Arc::default() }
     }
 
     /// The daemon's version.
@@ -107,11 +110,22 @@ impl Connection {
 
     /// Calls about one namespace.
     pub(crate) fn within(&self, namespace: &str) -> Scope {
+        let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = scopes.iter().filter_map(Weak::upgrade).find(|it| it.name == namespace);
+        if let Some(known) = known {
+            return Scope(known);
+        }
         let value =
             namespace.parse().expect("namespaces are checked: lower-case letters, digits, '-'");
-        let sent = Sent { name: namespace.to_owned(), namespace: value, lease: None };
-        let headers = Headers(Arc::new(sent));
-        Scope { channel: self.channel.clone(), owner: self.owner.clone(), headers }
+        let scope = Arc::new(Within {
+            channel: self.channel.clone(),
+            owner: self.owner.clone(),
+            name: namespace.to_owned(),
+            headers: Headers { namespace: value, lease: None },
+        });
+        scopes.retain(|it| it.strong_count() > 0);
+        scopes.push(Arc::downgrade(&scope));
+        Scope(scope)
     }
 }
 
@@ -119,7 +133,7 @@ impl Connection {
 macro_rules! client {
     ($name:ident, $client:ident) => {
         pub(crate) fn $name(&self) -> $client<Service> {
-            $client::with_interceptor(self.channel.clone(), self.headers.clone())
+            $client::with_interceptor(self.0.channel.clone(), self.0.headers.clone())
                 .max_decoding_message_size(LARGEST_MESSAGE)
         }
     };
@@ -138,18 +152,18 @@ impl Scope {
 
     /// The namespace.
     pub(crate) fn namespace(&self) -> &str {
-        &self.headers.0.name
+        &self.0.name
     }
 
     /// Who takes leases in it.
     pub(crate) fn owner(&self) -> &str {
-        &self.owner
+        &self.0.owner
     }
 
     /// The same, under a lease.
     pub(crate) fn under(&self, lease: &str) -> Self {
         let mut scope = self.clone();
-        Arc::make_mut(&mut scope.headers.0).lease =
+        Arc::make_mut(&mut scope.0).headers.lease =
             Some(lease.parse().expect("our leases are letters, digits and '-'"));
         scope
     }
@@ -195,6 +209,19 @@ pub(crate) async fn unlocked<T, F: Future<Output = Result<T, Failure>>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_scope_is_shared_while_somebody_has_it() {
+        let connection = Connection::new(Path::new("/none"), "me");
+        let (one, other) = (connection.within("fn"), connection.within("fn"));
+        assert!(Arc::ptr_eq(&one.0, &other.0));
+        let leased = one.under("lease");
+        assert!(leased.0.headers.lease.is_some() && one.0.headers.lease.is_none());
+        assert!(Arc::ptr_eq(&one.0, &connection.within("fn").0), "the one without a lease");
+        drop((one, other));
+        assert_eq!(connection.within("more").namespace(), "more");
+        assert_eq!(connection.scopes.lock().expect("whole").len(), 1, "the others are forgotten");
+    }
 
     /// Hundreds of replicas may wait at the same time.
     #[tokio::test]

@@ -75,10 +75,11 @@ pub(crate) enum News {
 /// All tasks somebody wants to know the end of.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    tasks: Mutex<HashMap<Key, Arc<Task>>>,
+    tasks: Mutex<HashMap<Arc<Key>, Arc<Task>>>,
     away: watch::Sender<Option<String>>,
 }
 
+/// The namespace, and the container's id.
 type Key = (String, String);
 
 /// One task. One listens to it or two, so that a tokio watch, which is made for hundreds, would only take room.
@@ -93,7 +94,7 @@ struct Task {
 #[derive(Debug)]
 pub(crate) struct Ending {
     board: Arc<Board>,
-    key: Key,
+    key: Arc<Key>,
     task: Arc<Task>,
 }
 
@@ -124,7 +125,7 @@ impl Task {
 impl Board {
     /// Listens for the end of a task that has been created.
     pub(crate) fn listen(self: &Arc<Self>, namespace: &str, id: &str, pid: u32) -> Ending {
-        let key = (namespace.to_owned(), id.to_owned());
+        let key = Arc::new((namespace.to_owned(), id.to_owned()));
         let task = Arc::new(Task { pid, known: Mutex::default(), news: Notify::new() });
         if let Some(earlier) = self.lock().insert(key.clone(), task.clone()) {
             // Another life of the same container is listened for.
@@ -144,7 +145,7 @@ impl Board {
         let _ = self.away.subscribe().wait_for(Option::is_none).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Task>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Key>, Arc<Task>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -224,15 +225,14 @@ impl Board {
 
     /// Looks for tasks that ended while nobody heard.
     async fn look(&self, connection: &Connection) -> Result<(), Failure> {
-        let keys: Vec<(Key, u32)> =
+        let keys: Vec<(Arc<Key>, u32)> =
             self.lock().iter().map(|(key, task)| (key.clone(), task.pid)).collect();
-        let mut namespaces: Vec<&String> =
-            keys.iter().map(|((namespace, _), _)| namespace).collect();
+        let mut namespaces: Vec<&String> = keys.iter().map(|(key, _)| &key.0).collect();
         namespaces.sort_unstable();
         namespaces.dedup();
         for namespace in namespaces {
             let tasks = containers::tasks(&connection.within(namespace)).await?;
-            for (key, pid) in keys.iter().filter(|((its, _), _)| its == namespace) {
+            for (key, pid) in keys.iter().filter(|(key, _)| key.0 == *namespace) {
                 match tasks.iter().find(|task| task.id == key.1 || task.container_id == key.1) {
                     Some(task) if task.status() == Status::Stopped => {
                         self.ended(key, Some(*pid), Exit::Status(task.exit_status));

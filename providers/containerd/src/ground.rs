@@ -47,7 +47,7 @@ pub(crate) struct Ground {
     pub(crate) board: Arc<Board>,
     /// What looks after containers.
     pub(crate) shims: Arc<Shims>,
-    pub(crate) hierarchy: Option<Hierarchy>,
+    pub(crate) hierarchy: Option<Arc<Hierarchy>>,
     pub(crate) files: Files,
     pub(crate) copies: Copies,
     /// The program that writes logs.
@@ -103,7 +103,7 @@ impl Ground {
             networks: local.networks,
             board,
             shims: Arc::new(shims),
-            hierarchy: local.hierarchy,
+            hierarchy: local.hierarchy.map(Arc::new),
             files: local.files,
             copies: local.copies,
             collector: local.collector,

@@ -24,7 +24,7 @@ pub(crate) struct Shims {
     prefix: String,
     /// At most so many in a namespace are shared; none when each function has its own.
     most: Option<NonZeroUsize>,
-    shims: Mutex<HashMap<Key, Arc<Shim>>>,
+    shims: Mutex<HashMap<Arc<Key>, Arc<Shim>>>,
 }
 
 /// The namespace, and the group as containerd calls it.
@@ -44,7 +44,7 @@ struct Shim {
 #[derive(Debug)]
 pub(crate) struct Member {
     shims: Arc<Shims>,
-    key: Key,
+    key: Arc<Key>,
     shim: Arc<Shim>,
     has_task: AtomicBool,
 }
@@ -84,17 +84,22 @@ impl Shims {
 
     fn enter(
         self: &Arc<Self>,
-        shims: &mut HashMap<Key, Arc<Shim>>,
+        shims: &mut HashMap<Arc<Key>, Arc<Shim>>,
         key: Key,
         has_task: bool,
     ) -> Member {
-        let shim = shims.entry(key.clone()).or_default().clone();
+        let known = shims.get_key_value(&key).map(|(key, shim)| (key.clone(), shim.clone()));
+        let (key, shim) = known.unwrap_or_else(|| {
+            let (key, shim) = (Arc::new(key), Arc::<Shim>::default());
+            shims.insert(key.clone(), shim.clone());
+            (key, shim)
+        });
         shim.members.fetch_add(1, Ordering::Relaxed);
         shim.tasks.fetch_add(has_task.into(), Ordering::SeqCst);
         Member { shims: self.clone(), key, shim, has_task: has_task.into() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Shim>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<Key>, Arc<Shim>>> {
         self.shims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

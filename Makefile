@@ -33,6 +33,7 @@ test: deps deps-test ## Everything that CI runs
 bench: ## Run all benchmarks, some beside nginx and HAProxy; see docs/benchmarks.md
 	@scripts/deps bench
 	@$(MAKE) --no-print-directory build
+	$(CARGO) build --release --locked -p tidegate-watchdog --bin fwatchdog
 	@scripts/bench
 	@scripts/bench-wake
 	@scripts/bench-many

@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A freeze that is under way is looked at this often before it counts as done: it then is, soon.
 const LOOKS: u32 = 200;
 
@@ -75,7 +77,7 @@ impl Roots {
     /// Removes a group that holds no processes, with the empty groups in it. Whether none is left anywhere. Blocks.
     pub(crate) fn remove(&self, path: &str) -> bool {
         let path = path.trim_start_matches('/');
-        let mut all_gone = true;
+        let mut all_gone = !self.0.is_empty();
         for root in &self.0 {
             let group = root.join(path);
             let removed = fs::remove_dir(&group).or_else(|failure| {
@@ -137,6 +139,21 @@ impl Cgroup {
             }
             Hierarchy::Two(root) => fs::write(root.join(&self.path).join("cgroup.freeze"), "0"),
         }
+    }
+
+    /// Kills all its processes; some may have ended meanwhile.
+    pub(crate) fn kill(&self) {
+        let root = match &*self.hierarchy {
+            Hierarchy::One { freezer, .. } => freezer,
+            Hierarchy::Two(root) => root,
+        };
+        let all = fs::read_to_string(root.join(&self.path).join("cgroup.procs"));
+        let all = all.unwrap_or_default();
+        for pid in all.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        // One that stands still does not die.
+        let _ = self.thaw();
     }
 
     /// Whether it was told to stop its processes.
@@ -225,6 +242,7 @@ mod tests {
         assert!(!one.join("ns/id").exists() && other.join("ns/id").exists());
         fs::create_dir_all(two.join("ns/id/inner/most")).expect("a folder");
         assert!(!roots.remove("/ns/id"), "there is something in it");
+        assert!(!Roots::find("").remove("/ns/id"), "nothing is known of where they are");
     }
 
     #[test]
@@ -282,7 +300,8 @@ mod tests {
         let (thawed, runs_again) = (!cgroup.is_frozen().expect("our group"), runs());
         // A frozen one dies of it, too.
         cgroup.freeze().expect("our group");
-        let killed = busy.kill().and_then(|()| busy.wait());
+        cgroup.kill();
+        let killed = busy.wait();
         let removed = until(|| fs::remove_dir(&folder).is_ok());
         assert!(killed.is_ok() && removed, "{killed:?}");
         assert!(stopped && told && rested, "{stopped}, {told}, {rested}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tidegate_provider_machine::Settings;
 
+use crate::doctor::is_executable;
 use crate::{Registries, Subnet};
 
 /// The program that does nothing else.
@@ -26,7 +27,7 @@ pub struct Config {
     pub namespace_prefix: String,
     /// How containerd keeps file systems: `overlayfs`, or `native` where there is no overlayfs.
     pub snapshotter: String,
-    /// The program that containerd makes containers with, by its name or its path; `None` means containerd's own choice, runc.
+    /// The program that containerd makes containers with, by its name or its path; `None` means crun where it can be used, else runc.
     pub oci_runtime: Option<String>,
     /// How many of containerd's helper processes (shims) the functions of a namespace share at most; `None` means one
     /// for each function.
@@ -78,7 +79,7 @@ impl Config {
         }
         let this = std::env::current_exe()?;
         let small = this.with_file_name(SMALL);
-        Ok(if small.is_file() { small } else { this })
+        Ok(if is_executable(&small) { small } else { this })
     }
 
     /// What looks after containers, when `program` is what containerd starts for us.

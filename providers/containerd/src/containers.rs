@@ -172,8 +172,8 @@ pub(crate) async fn remove_snapshot(
     or_absent(call("remove a file system", scope.snapshots().remove(request)).await)
 }
 
-/// Makes a container's task, up to the point where its program would start. Returns its process id. `options` stand in
-/// place of those that are recorded with it.
+/// Makes a container's task, up to the point where its program would start unless `options` say that it may start. They
+/// stand in place of those that are recorded with it. Returns its process id.
 pub(crate) async fn create_task(
     scope: &Scope,
     id: &str,

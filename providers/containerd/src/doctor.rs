@@ -61,10 +61,13 @@ pub async fn doctor(config: &Config) -> Vec<Missing> {
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     // A full path is not changed by what it is joined to.
     let mut paths = PROGRAMS.iter().map(|folder| Path::new(folder).join(program));
-    paths.find(|path| {
-        let found = std::fs::metadata(path);
-        found.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
-    })
+    paths.find(|path| is_executable(path))
+}
+
+/// Whether this is a program.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    let found = std::fs::metadata(path);
+    found.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 
 fn root() -> Option<Missing> {

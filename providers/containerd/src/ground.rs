@@ -11,7 +11,7 @@ use tidegate_provider::{ProviderError, ReplicaId};
 use tidegate_provider_machine::{Files, Generation, OpenError, StateDir, place};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::Config;
 use crate::cgroup::{Cgroup, Hierarchy};
@@ -79,7 +79,13 @@ impl Ground {
         {
             return Err(open_failure(Failure::Told(format!("{what}; {mend}"))));
         }
+        let told = config.oci_runtime.is_some();
         config.oci_runtime = oci_runtime::choose(&config).await;
+        if let Some(program) = config.oci_runtime.as_ref().filter(|_| !told) {
+            info!(
+                "{program} makes containers, as it is installed; TIDEGATE_OCI_RUNTIME=runc has runc make them"
+            );
+        }
         let connection = Connection::new(&config.socket, &format!("tg-{}", state.name()));
         connection.version().await.map_err(open_failure)?;
         let prefix = config.namespace_prefix.clone();

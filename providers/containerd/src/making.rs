@@ -1,9 +1,9 @@
-//! How a replica's container is made, up to a task whose program has not started.
+//! How a replica's container is made, up to a task whose program was not told to start. When it is wanted already, our shim
+//! starts it all the same as it makes it.
 
 use std::time::Duration;
 
 use containerd_client::types::Mount;
-use futures_util::FutureExt;
 use tidegate_provider_machine::Limits;
 use tracing::debug;
 
@@ -39,7 +39,7 @@ struct Plan<'a> {
 }
 
 impl Stage<'_> {
-    /// Up to a task whose program has not started; none when told to end before.
+    /// Up to a task whose program was not told to start; none when told to end before.
     pub(crate) async fn create(&self, seat: &mut Seat) -> Result<Option<Created>, Failure> {
         tokio::select! {
             biased;
@@ -63,8 +63,13 @@ impl Stage<'_> {
                 (taken.id().to_owned(), Some(taken))
             }
         };
-        let is_attached = taken.as_ref().is_none_or(Taken::is_attached);
-        let at_once = is_attached && self.may_start_at_once();
+        let attached = seat.network.as_ref().or_else(|| taken.as_ref().and_then(Taken::network));
+        let attached = attached.filter(|_| self.may_start_at_once());
+        if let Some(network) = attached {
+            // Its program may ask for names before it is known to be made.
+            self.ground.names.settle(network.address, self.life.function().namespace());
+        }
+        let at_once = attached.is_some();
         let seated = &mut seat.network;
         let attach = async move {
             if let Some(taken) = taken {
@@ -103,7 +108,7 @@ impl Stage<'_> {
 
     /// Whether it is wanted already, and our shim makes it: no other one knows how.
     fn may_start_at_once(&self) -> bool {
-        self.ground.config.shim.is_none() && self.life.wanted().now_or_never().is_some()
+        self.ground.config.shim.is_none() && self.life.is_wanted()
     }
 
     /// Gives the container another name for its next life. What is in the way of this one goes with the next looks
@@ -114,6 +119,8 @@ impl Stage<'_> {
             containers::remove(&self.scope, snapshotter, &self.container, seat.shim.as_ref()).await;
         if let Err(failure) = removed {
             debug!(container = %self.container, "left behind: {failure}");
+            // What runs in it would be in the way of the next life, which has the same network.
+            Replica::new(self.ground, &self.scope, &self.container).kill();
         }
         let name = self.ground.container(self.life.replica());
         seat.container = Some(format!("{name}-{}", seat.lives));
@@ -129,7 +136,8 @@ impl Stage<'_> {
             self.life.settings().log_bytes,
         );
         let binary_name = self.ground.config.oci_runtime.clone().unwrap_or_default();
-        let options = plan.at_once.then_some(Options { binary_name, at_once: true });
+        let is_ours = self.ground.config.shim.is_none();
+        let options = is_ours.then_some(Options { binary_name, at_once: plan.at_once });
         let (scope, id) = (&self.scope, &self.container);
         let mut tries = 0;
         loop {

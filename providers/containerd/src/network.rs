@@ -351,9 +351,12 @@ impl Taken {
         &self.id
     }
 
-    /// Whether it is attached already.
-    pub(crate) fn is_attached(&self) -> bool {
-        matches!(self.state, Attaching::Done(_))
+    /// The network, when it is attached already.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        match &self.state {
+            Attaching::Done(network) => Some(network),
+            _ => None,
+        }
     }
 
     /// Waits until it is attached.

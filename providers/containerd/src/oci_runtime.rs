@@ -1,16 +1,19 @@
 //! What makes containers when nobody says so: crun, where it is installed and can be used, else runc. It takes a third
 //! of runc's time for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
-use tracing::info;
+use tokio::time::timeout;
 
 use crate::Config;
 use crate::doctor::{Missing, find};
 
 const CRUN: &str = "crun";
+/// Longest that it may take to say its version.
+const ANSWER_TAKES: Duration = Duration::from_secs(5);
 /// The oldest that all tests are run with; much older ones do not read today's specifications.
 const OLDEST: (u32, u32) = (1, 8);
 /// Where the second version of control groups is mounted beside the first, and what it has to give.
@@ -22,27 +25,19 @@ pub(crate) async fn choose(config: &Config) -> Option<String> {
     if told.is_some() || config.shim.is_some() {
         return told;
     }
-    let (program, version) = best().await?;
-    info!(
-        "crun {version} makes containers, as it is installed; TIDEGATE_OCI_RUNTIME=runc has runc make them"
-    );
-    Some(program.display().to_string())
-}
-
-/// crun and its version, when it can be used here.
-async fn best() -> Option<(PathBuf, String)> {
     let program = find(CRUN).filter(|_| both_versions(&controllers()).is_none())?;
-    let said = Command::new(&program).arg("--version").stdin(Stdio::null()).output().await.ok()?;
-    let version = version(&String::from_utf8_lossy(&said.stdout))?;
-    Some((program, version))
+    let mut asking = Command::new(&program);
+    let said = asking.arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
+    let said = timeout(ANSWER_TAKES, said).await.ok()?.ok()?;
+    is_of_its_time(&String::from_utf8_lossy(&said.stdout)).then(|| program.display().to_string())
 }
 
-/// Which crun says that it is, if it is not too old.
-fn version(said: &str) -> Option<String> {
-    let version = said.lines().next()?.strip_prefix("crun version ")?.trim();
-    let mut numbers = version.split('.').map(|it| it.parse::<u32>().ok());
-    let (major, minor) = (numbers.next()??, numbers.next()??);
-    ((major, minor) >= OLDEST).then(|| version.to_owned())
+/// Whether it says that it is crun, and not too old.
+fn is_of_its_time(said: &str) -> bool {
+    let version = said.lines().next().and_then(|line| line.strip_prefix("crun version "));
+    let mut numbers = version.unwrap_or_default().split('.').map(|it| it.trim().parse::<u32>());
+    let (major, minor) = (numbers.next(), numbers.next());
+    matches!((major, minor), (Some(Ok(major)), Some(Ok(minor))) if (major, minor) >= OLDEST)
 }
 
 /// What keeps containers from being made with the program that was chosen.
@@ -98,13 +93,12 @@ mod tests {
 
     #[test]
     fn a_crun_of_its_time_is_told_from_old_ones() {
-        assert_eq!(version("crun version 1.8.1\ncommit: f8a0\n").as_deref(), Some("1.8.1"));
-        assert_eq!(version("crun version 1.21\n").as_deref(), Some("1.21"));
-        assert_eq!(version("crun version 2.0-rc1\n"), None, "no number");
-        assert_eq!(version("crun version 1.7.2\n"), None);
-        assert_eq!(version("crun version 0.17\n"), None);
-        assert_eq!(version("runc version 1.9.0\n"), None);
-        assert_eq!(version(""), None);
+        let new =
+            ["crun version 1.8.1\ncommit: f8a0\n", "crun version 1.21\n", "crun version 2.0\n"];
+        assert_eq!(new.map(is_of_its_time), [true; 3]);
+        let old = ["crun version 1.7.2\n", "crun version 0.17\n", "crun version 2.0-rc1\n"];
+        assert_eq!(old.map(is_of_its_time), [false; 3]);
+        assert_eq!(["runc version 1.9.0\n", "crun version 1", ""].map(is_of_its_time), [false; 3]);
     }
 
     #[tokio::test]

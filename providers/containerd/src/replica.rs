@@ -135,6 +135,13 @@ impl Replica {
         Arc::new(Self { cgroup })
     }
 
+    /// Kills all that runs in it, whatever containerd knows of it.
+    pub(crate) fn kill(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
+    }
+
     fn cgroup(&self) -> std::io::Result<&Cgroup> {
         self.cgroup.as_ref().ok_or_else(|| std::io::Error::other("no control groups are mounted"))
     }
@@ -180,7 +187,7 @@ impl Stage<'_> {
         self.life.started(created.live.clone());
         tokio::select! {
             biased;
-            // It may have begun, a moment ago: then it has nothing to lose, and might not hear a signal yet.
+            // It may have begun, a moment ago, and was never ready: it has nothing to lose, and might not hear a signal yet.
             () = self.life.told_to_end() => return Err(End::Told),
             exit = created.ending.exit() => {
                 let end = End::Crash(self.words(&created.ending, &exit));

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! containerd ──start──► shim PROGRAM start ──► the shim of the group          starts it unless it runs
-//!            ──ttrpc──► serve ► tasks ► runc or crun                           one execution for each step
+//!            ──ttrpc──► serve ► tasks ► runc or crun                           an execution for most steps
 //!            ◄─events── exits, lack of memory                                  in order, also after containerd was away
 //! containerd ─delete──► shim PROGRAM delete                                   when the shim is gone
 //! ```

@@ -241,13 +241,16 @@ mod tests {
         let shell = std::os::unix::process::CommandExt::arg0(&mut shell, OURS).args(words);
         let mut shell = shell.stdin(std::process::Stdio::piped()).spawn().expect("a shell");
         let look = || idle_shims(&processes("tg-test-"));
-        let within = |done: &dyn Fn() -> bool| (0..100_000).any(|_| done());
+        let within = |done: &dyn Fn() -> bool| (0..2_000).any(|_| done());
         assert!(within(&|| !look().is_empty()));
         let before = look();
         let pid = Pid::from_child(&shell);
         // It goes on, and rests once more.
         let woken = kill_process(pid, Signal::STOP).and_then(|()| kill_process(pid, Signal::CONT));
-        let is_another = within(&|| look().is_disjoint(&before));
+        let is_another = within(&|| {
+            let now = look();
+            !now.is_empty() && now.is_disjoint(&before)
+        });
         shell.kill().and_then(|()| shell.wait()).expect("it is ours");
         assert!(woken.is_ok() && is_another);
     }

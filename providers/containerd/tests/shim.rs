@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use harness::function;
 use place::{Place, ask};
+use tidegate_provider::CrashReason;
 
 const SHELL: &str = "serve shell";
 const NAMESPACE: &str = "openfaas-fn";
@@ -146,6 +147,22 @@ async fn what_is_wanted_at_once_is_made_and_started_by_one_execution_and_removed
     place.scale(&id, 1).await;
     assert_eq!(place.text(&id, "echo started").await, "started");
     assert_eq!(words.map(&asked), [1, 1, 1, 0]);
+}
+
+/// Containerd tells of an end as soon as there is one, and here before anybody knows the task.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_before_the_making_was_answered_is_heard() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "#!/bin/sh\nrunc \"$@\"; done=$?\ncase \" $* \" in *\" run \"*) sleep 0.3 ;; esac\nexit $done\n";
+    let program = written(&folder.path().join("late"), script);
+    let open = Place::with(|it| (it.shim, it.oci_runtime) = (None, Some(program)));
+    let Some(place) = open.await else { return };
+    let id = place.deploy(function("gone", "exit 3"), 1).await;
+    // Much less than what looks for it otherwise take.
+    let crashed = place.until(&id, |it| it.crashes.count(CrashReason::ExitCode) >= 2);
+    let status = tokio::time::timeout(Duration::from_secs(15), crashed).await.expect("it is heard");
+    let said: Vec<&str> = status.crashes.last().map(|it| it.detail.as_str()).collect();
+    assert!(said.iter().all(|it| it.starts_with("exited with code 3")), "{said:?}");
 }
 
 /// Makes containers as runc does, but the first one late, and is slow to end when it removes one: so that one that is still

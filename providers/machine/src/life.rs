@@ -100,6 +100,11 @@ impl<R: Runtime> Life<R> {
         self.inner.end.is_cancelled()
     }
 
+    /// Whether its program may start now, for who can start it while it is made.
+    pub fn is_wanted(&self) -> bool {
+        self.inner.held.as_ref().is_none_or(CancellationToken::is_cancelled)
+    }
+
     /// Returns when its program may start: at once for most. Asked when everything else is made; one that is
     /// only created waits here until it is woken, and others may start meanwhile.
     pub async fn wanted(&self) {

@@ -1,5 +1,5 @@
-//! What containerd starts for us by itself, for tests of this crate: the shim and the log collector. In production both are
-//! words of `tidegate`.
+//! What containerd starts for us, as a program of its own: the shim and the log collector. Both are words of `tidegate` as well,
+//! which is many times as large.
 
 use std::io;
 use std::process::ExitCode;

@@ -67,7 +67,9 @@ impl Config {
     pub(super) fn leaves_groups_alone(&self) -> bool {
         let is_plain = self.hooks.is_none() && self.linux.intel_rdt.is_none();
         // Otherwise it is systemd that makes them.
-        let makes_them_itself = self.linux.cgroups_path.starts_with('/');
+        let group = self.linux.cgroups_path.strip_prefix('/');
+        let is_name = |part: &str| !matches!(part, "" | "." | "..");
+        let makes_them_itself = group.is_some_and(|group| group.split('/').all(is_name));
         is_plain && makes_them_itself && self.numbers_its_own()
     }
 
@@ -108,6 +110,8 @@ mod tests {
         assert!(config.numbers_its_own() && config.leaves_groups_alone());
         for (plain, other) in [
             ("\"/fn/a\"", "\"system.slice:tidegate:a\""),
+            ("\"/fn/a\"", "\"/\""),
+            ("\"/fn/a\"", "\"/fn/../a\""),
             ("\"/fn/a\"", "\"/fn/a\",\"intelRdt\":{}"),
             ("\"linux\":", "\"hooks\":{\"poststop\":[]},\"linux\":"),
             ("{\"type\":\"pid\"}", "{\"type\":\"pid\",\"path\":\"/proc/1/ns/pid\"}"),

@@ -1,19 +1,26 @@
 //! What makes containers, when it is small, as a copy in memory that nobody can change.
 //!
-//! A container could write to the program that entered it, so crun makes such a copy of itself each time it is executed, and
-//! executes that: twice the start of a program with a dozen of libraries. It leaves that out where it already is one, and
-//! one copy serves all steps of a busy time. Source: CVE-2019-5736, `memfd_create(2)`, and `F_ADD_SEALS` in `fcntl(2)`.
+//! A container could write to the program that entered it, so crun executes itself a second time, from where it cannot be
+//! changed, each time it is executed: twice the start of a program with a dozen of libraries. It leaves that out where it already
+//! is such a copy, and one copy serves all steps of a busy time. Source: CVE-2019-5736, `memfd_create(2)`, and `F_ADD_SEALS` in
+//! `fcntl(2)`; that crun 1.8.1 leaves it out was seen by strace.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fchmod, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::doctor::is_executable;
 
 /// Larger programs stay where they are: runc has 9 MB, and each shim would have its own copy.
 const LARGEST: u64 = 1 << 20;
@@ -24,14 +31,30 @@ const KEPT: Duration = Duration::from_secs(2);
 
 /// The copy that is kept, if any.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Copies(Arc<Mutex<Option<Kept>>>);
+pub(super) struct Copies(Arc<Place>);
+
+#[derive(Debug, Default)]
+struct Place {
+    kept: Mutex<Option<Kept>>,
+    used: Notify,
+}
 
 #[derive(Debug)]
 struct Kept {
-    program: String,
+    of: Original,
     copy: Arc<OwnedFd>,
     /// How often it was asked for.
     uses: u64,
+}
+
+/// A file, which is another one when it was replaced or written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Original {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    /// Seconds and nanoseconds.
+    changed: (i64, i64),
 }
 
 /// To be kept until the program was started, so that the kernel finds the copy.
@@ -40,36 +63,56 @@ pub(super) type Open = Option<Arc<OwnedFd>>;
 impl Copies {
     /// What executes a program: a copy of it where that is known to be better.
     pub(super) fn command(&self, program: &str) -> (Command, Open) {
-        use std::os::unix::process::CommandExt;
         let Some(copy) = self.get(program) else { return (Command::new(program), None) };
         let mut command = Command::new(format!("/proc/self/fd/{}", copy.as_raw_fd()));
         command.arg0(program);
         (command, Some(copy))
     }
 
+    /// None when it is large, or no program that the kernel executes itself; it is executed as it is then, and when there can be
+    /// no copy.
     fn get(&self, program: &str) -> Option<Arc<OwnedFd>> {
+        let path = path(program)?;
         let mut kept = self.lock();
-        if kept.as_ref().is_none_or(|it| it.program != program) {
-            // Without a copy it works as well.
-            let copy = copy_of(&path(program)?).ok()??;
-            *kept = Some(Kept { program: program.to_owned(), copy: Arc::new(copy), uses: 0 });
+        let of = Original::new(&path).ok()?;
+        if kept.as_ref().is_none_or(|it| it.of != of) {
+            let copy = Arc::new(copy_of(&path).ok()??);
+            *kept = Some(Kept { of, copy, uses: 0 });
         }
         let it = kept.as_mut()?;
         it.uses += 1;
-        let (copy, uses) = (it.copy.clone(), it.uses);
-        drop(kept);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let copies = self.clone();
-            runtime.spawn(async move {
-                tokio::time::sleep(KEPT).await;
-                copies.lock().take_if(|it| it.uses == uses);
-            });
+        self.0.used.notify_one();
+        Some(it.copy.clone())
+    }
+
+    /// Drops what nobody asked for a while ago, for ever.
+    pub(super) async fn tend(self) {
+        let uses = || self.lock().as_ref().map(|it| it.uses);
+        loop {
+            self.0.used.notified().await;
+            let mut before = None;
+            while uses() != before {
+                before = uses();
+                sleep(KEPT).await;
+            }
+            *self.lock() = None;
         }
-        Some(copy)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Original {
+    fn new(path: &Path) -> io::Result<Self> {
+        let found = fs::metadata(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        })
     }
 }
 
@@ -79,17 +122,18 @@ fn path(program: &str) -> Option<PathBuf> {
         return Some(program.into());
     }
     let folders = std::env::var_os("PATH")?;
-    std::env::split_paths(&folders).map(|it| it.join(program)).find(|it| it.is_file())
+    std::env::split_paths(&folders).map(|it| it.join(program)).find(|it| is_executable(it))
 }
 
 /// None when it is large, or no program that the kernel executes itself.
-fn copy_of(path: &std::path::Path) -> io::Result<Option<OwnedFd>> {
-    if fs::metadata(path)?.len() > LARGEST {
+fn copy_of(path: &Path) -> io::Result<Option<OwnedFd>> {
+    let program = File::open(path)?;
+    if program.metadata()?.len() > LARGEST {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST).read_to_end(&mut bytes)?;
-    if !bytes.starts_with(MAGIC) {
+    program.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if !bytes.starts_with(MAGIC) || bytes.len() as u64 > LARGEST {
         return Ok(None);
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
@@ -111,23 +155,47 @@ fn copy_of(path: &std::path::Path) -> io::Result<Option<OwnedFd>> {
 mod tests {
     use super::*;
 
-    fn said(copies: &Copies, program: &str) -> (String, bool) {
-        let (mut command, open) = copies.command(program);
-        let output = command.args(["-c", "echo $0; cat /proc/$$/comm"]).output().expect("it runs");
-        (String::from_utf8_lossy(&output.stdout).into_owned(), open.is_some())
+    fn said(copies: &Copies) -> (String, bool) {
+        let (mut command, open) = copies.command("cat");
+        let output = command.args(["/proc/self/comm", "/proc/self/cmdline"]).output();
+        let output = output.expect("it runs").stdout;
+        (String::from_utf8_lossy(&output).into_owned(), open.is_some())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_small_program_is_executed_from_a_copy_that_is_kept_for_a_while() {
         let copies = Copies::default();
-        let (said, copied) = said(&copies, "sh");
-        assert!(copied && said.starts_with("sh\n"), "{said}");
-        assert!(!said.ends_with("sh\n"), "it is the copy: {said}");
-        let copy = copies.get("sh").expect("kept");
-        assert!(Arc::ptr_eq(&copy, &copies.get("sh").expect("kept")), "the same");
+        let (said, copied) = said(&copies);
+        assert!(copied && !said.starts_with("cat\n"), "it is the copy: {said}");
+        assert!(said.contains("\ncat\0"), "under its own name: {said}");
+        let copy = copies.get("cat").expect("kept");
+        assert!(Arc::ptr_eq(&copy, &copies.get("cat").expect("kept")), "the same");
         assert!(File::from(copy.try_clone().expect("a descriptor")).write(b"x").is_err(), "sealed");
-        tokio::time::sleep(KEPT * 2).await;
+        let tending = copies.clone().tend();
+        tokio::select! {
+            () = tending => {}
+            () = sleep(KEPT / 2) => assert!(copies.lock().is_some(), "it was just asked for"),
+        }
+        let tending = copies.clone().tend();
+        copies.get("cat");
+        tokio::select! {
+            () = tending => {}
+            () = sleep(KEPT * 4) => {}
+        }
         assert!(copies.lock().is_none(), "nobody asked for it");
+    }
+
+    #[tokio::test]
+    async fn what_was_replaced_is_copied_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("program");
+        fs::copy(path("cat").expect("there"), &program).expect("copied");
+        let copies = Copies::default();
+        let name = program.display().to_string();
+        let before = copies.get(&name).expect("small");
+        fs::remove_file(&program).expect("ours");
+        fs::copy(path("true").expect("there"), &program).expect("copied");
+        assert!(!Arc::ptr_eq(&before, &copies.get(&name).expect("small")));
     }
 
     #[tokio::test]

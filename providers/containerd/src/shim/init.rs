@@ -18,13 +18,13 @@ use super::frame::Refusal;
 use super::messages::{Create, Deleted, Started};
 use super::oci::Oci;
 use super::oom::Oom;
-use super::process::Process;
+use super::process::{Phase, Process};
 use super::rootfs;
 use super::tasks::{Answer, Task, Tasks, answer, blocking, tell};
 use crate::containers::Options;
 
 /// How often what is left of a container is tried to be removed here.
-const CLEAR_TRIES: u32 = 5;
+const CLEAR_TRIES: u32 = 50;
 const CLEAR_PAUSE: Duration = Duration::from_millis(2);
 
 impl Tasks {
@@ -56,7 +56,7 @@ impl Tasks {
             oci,
             bundle: config,
             has_rootfs: !new.rootfs.is_empty(),
-            at_once: options.at_once,
+            untold: options.at_once.into(),
             init: Process::new([new.stdin.clone(), new.stdout.clone(), new.stderr.clone()]),
             oom: RefCell::default(),
             execs: RefCell::default(),
@@ -83,17 +83,24 @@ impl Tasks {
         let output = task.init.output().map_err(|failure| failed(failure.to_string()))?;
         let folder = task.oci.bundle();
         let (folder, pid_file) = (folder.display().to_string(), folder.join(bundle::INIT_PID));
-        let mut step = task.oci.step(if task.at_once { "run" } else { "create" });
-        if task.at_once {
+        let at_once = task.untold.get();
+        let mut step = task.oci.step(if at_once { "run" } else { "create" });
+        if at_once {
             step.command.arg("--detach");
         }
         step.command.args(["--bundle", &folder, "--pid-file"]).arg(&pid_file).arg(&task.id);
         self.write(&task.init, output.give(&mut step.command));
         let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
         let pid = bundle::read_pid(&pid_file);
-        let pid = pid.ok_or_else(|| failed("it wrote no process id".to_owned()))?;
+        let Some(pid) = pid else {
+            let mut step = task.oci.step("delete");
+            step.command.arg("--force").arg(&task.id);
+            let _ = task.oci.run(&self.exits, step).await;
+            return Err(failed("it wrote no process id".to_owned()));
+        };
         task.init.pid.set(pid);
-        if task.at_once {
+        if at_once {
+            task.init.phase.set(Phase::Running);
             self.watch_memory(task);
         }
         self.mind(task.clone(), None, starting.end_of(pid));
@@ -102,9 +109,6 @@ impl Tasks {
 
     /// Starts the program of a container that was made.
     pub(super) async fn start_init(self: &Rc<Self>, task: &Rc<Task>) -> Result<(), Refusal> {
-        if task.at_once {
-            return Ok(());
-        }
         self.watch_memory(task);
         let mut step = task.oci.step("start");
         step.command.arg(&task.id);

@@ -1,4 +1,4 @@
-//! The program that makes containers, runc or one with its command line: called once for each step.
+//! The program that makes containers, runc or one with its command line: called for most steps.
 //!
 //! Source: `runc(8)` and the manual pages it names.
 

@@ -63,6 +63,11 @@ impl Oom {
         false
     }
 
+    /// Whether there were news.
+    pub(super) fn has_told(&self) -> bool {
+        self.told.get() > 0
+    }
+
     /// Whether more processes were killed since the last time.
     pub(super) fn news(&self) -> bool {
         let text = fs::read_to_string(&self.counts).unwrap_or_default();

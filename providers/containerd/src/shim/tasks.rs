@@ -2,7 +2,7 @@
 //!
 //! Calls about one task wait for each other where they must; those about different tasks never do.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -68,8 +68,8 @@ pub(super) struct Task {
     pub(super) oci: Oci,
     pub(super) bundle: bundle::Config,
     pub(super) has_rootfs: bool,
-    /// Whether its program starts when it is made, and not when it is told to.
-    pub(super) at_once: bool,
+    /// Whether its program starts when it is made, and was not told to yet.
+    pub(super) untold: Cell<bool>,
     pub(super) init: Process,
     pub(super) oom: RefCell<Option<Rc<Oom>>>,
     pub(super) execs: RefCell<HashMap<String, Rc<Execution>>>,
@@ -111,13 +111,6 @@ impl Found {
     }
 }
 
-impl Found {
-    /// Whether it may have come to its end before it was told to start.
-    fn started_at_once(&self, task: &Task) -> bool {
-        matches!(self, Self::Init) && task.at_once
-    }
-}
-
 impl Tasks {
     pub(super) fn new(
         namespace: String,
@@ -126,6 +119,9 @@ impl Tasks {
         jobs: Jobs,
     ) -> Rc<Self> {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let copies = Copies::default();
+        // It is taken for as long as the shim lives.
+        let _ = jobs.send(Box::pin(copies.clone().tend()));
         Rc::new(Self {
             namespace,
             exits,
@@ -133,7 +129,7 @@ impl Tasks {
             jobs,
             hierarchy: Hierarchy::find(&mounts),
             roots: Roots::find(&mounts),
-            copies: Copies::default(),
+            copies: copies.clone(),
             tasks: RefCell::default(),
             making: RefCell::default(),
             stop: Notify::new(),
@@ -247,18 +243,36 @@ impl Tasks {
             if execution.is_none() && oom.is_some_and(|it| it.news()) {
                 tasks.tell_of_oom(&task.id);
             }
-            let exec = execution.as_ref().map(|(id, _)| id.clone());
-            let event = TaskExit {
-                container_id: task.id.clone(),
-                id: exec.unwrap_or_else(|| task.id.clone()),
-                pid: process.pid.get(),
-                exit_status: ended.status,
-                exited_at: Some(ended.at.into()),
-            };
-            tasks.events.tell("/tasks/exit", "TaskExit", &event);
+            let id = execution.as_ref().map_or(&task.id, |(id, _)| id);
+            tasks.tell_of_end(&task, id, process, ended);
             process.ended.send_replace(Some(ended));
             drop(turn);
         });
+    }
+
+    fn tell_of_end(&self, task: &Task, id: &str, process: &Process, ended: Ended) {
+        let event = TaskExit {
+            container_id: task.id.clone(),
+            id: id.to_owned(),
+            pid: process.pid.get(),
+            exit_status: ended.status,
+            exited_at: Some(ended.at.into()),
+        };
+        self.events.tell("/tasks/exit", "TaskExit", &event);
+    }
+
+    /// Answers for a program that started as it was made. Of its end may have been told when nobody knew it yet, so that it
+    /// is told again.
+    fn started_at_once(&self, task: &Task) -> Answer {
+        let (container_id, pid) = (task.id.clone(), task.init.pid.get());
+        self.events.tell("/tasks/start", "TaskStart", &TaskStart { container_id, pid });
+        if let Some(ended) = task.init.end() {
+            if task.oom.borrow().as_ref().is_some_and(|oom| oom.has_told()) {
+                self.tell_of_oom(&task.id);
+            }
+            self.tell_of_end(task, &task.id, &task.init, ended);
+        }
+        answer(&Started { pid })
     }
 
     pub(super) fn tell_of_oom(&self, id: &str) {
@@ -271,8 +285,10 @@ impl Tasks {
         let found = task.process(&which.exec_id)?;
         let process = found.of(&task);
         let _turn = process.turn.lock().await;
-        let ended = process.end().is_some() && !found.started_at_once(&task);
-        if ended || process.phase.get() != Phase::Created {
+        if which.exec_id.is_empty() && task.untold.take() {
+            return self.started_at_once(&task);
+        }
+        if process.end().is_some() || process.phase.get() != Phase::Created {
             let why = format!("{} was started already", which.id);
             return Err(Refusal::new(Code::FailedPrecondition, why));
         }

@@ -14,21 +14,42 @@ use super::{bundle, rootfs, socket};
 /// The status of a container that was killed. Source: 128 and the number of SIGKILL.
 const KILLED: u32 = 137;
 
+/// What may have made a container of which nobody knows any more what did.
+const MAKERS: [&str; 2] = ["runc", "crun"];
+
+fn remove(oci: &Oci, words: &Words) -> Result<(), String> {
+    let mut step = oci.step("delete");
+    step.command.arg("--force").arg(&words.id);
+    oci.run_here(step)
+}
+
 /// Ends a container and answers on standard output.
 pub(super) fn clean_up(words: &Words) -> io::Result<()> {
-    let here = std::env::current_dir()?;
-    let folder = words.bundle.as_ref().map_or_else(
+    let folder = match &words.bundle {
+        Some(bundle) => PathBuf::from(bundle),
         // containerd may call from the folder above. Source: containerd's shim for runc.
-        || here.parent().map(|it| it.join(&words.id)).unwrap_or_default(),
-        PathBuf::from,
-    );
+        None => {
+            let here = std::env::current_dir()?;
+            here.parent().map(|it| it.join(&words.id)).unwrap_or_default()
+        }
+    };
     // containerd 1.6 calls for each container that was removed in good order, too.
     if let Some(oci) = Oci::noted(&words.namespace, folder.clone()) {
         oci.wait_for_maker(&words.id);
-        let mut step = oci.step("delete");
-        step.command.arg("--force").arg(&words.id);
-        if let Err(why) = oci.run_here(step) {
+        if let Err(why) = remove(&oci, words) {
             tell(&format!("cannot remove {}: {why}", words.id));
+        }
+    } else if !folder.exists() {
+        // containerd 2.1 may have removed the bundle already, of one that was just being made.
+        let other = tempfile::tempdir()?;
+        let makers = MAKERS.map(|it| Oci::new(it, &words.namespace, other.path().to_owned()));
+        makers[0].wait_for_maker(&words.id);
+        if makers[0].has_noted(&words.id) {
+            let tried: Vec<String> =
+                makers.iter().map_while(|oci| remove(oci, words).err()).collect();
+            if tried.len() == MAKERS.len() {
+                tell(&format!("cannot remove {}: {}", words.id, tried.join("; ")));
+            }
         }
     }
     if let Err(failure) = rootfs::unmount_all(&folder.join("rootfs")) {

@@ -160,6 +160,11 @@ impl Oci {
         fs::remove_dir_all(noted).map(|()| true)
     }
 
+    /// Whether something is noted of a container.
+    pub(super) fn has_noted(&self, id: &str) -> bool {
+        self.root.join(id).exists()
+    }
+
     /// Does a step, and waits for its end here.
     pub(super) fn run_here(&self, mut step: Step) -> Result<(), String> {
         match step.command.status() {

@@ -339,7 +339,9 @@ impl Tasks {
         let process = found.of(&task);
         let refusal =
             || Err(Refusal::new(Code::FailedPrecondition, "cannot delete a running process"));
-        if process.runs() {
+        // One that nobody told to start goes like one that does not run: containerd asks so when who made it is gone.
+        let is_untold = matches!(found, Found::Init) && task.untold.get();
+        if process.runs() && !is_untold {
             return refusal();
         }
         if process.end().is_none() && process.pid.get() != 0 {

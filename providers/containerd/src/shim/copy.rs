@@ -6,7 +6,7 @@
 //! `fcntl(2)`; that crun 1.8.1 leaves it out was seen by strace.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -127,15 +127,13 @@ fn path(program: &str) -> Option<PathBuf> {
 
 /// None when it is large, or no program that the kernel executes itself.
 fn copy_of(path: &Path) -> io::Result<Option<OwnedFd>> {
-    let program = File::open(path)?;
-    if program.metadata()?.len() > LARGEST {
+    let mut program = File::open(path)?;
+    let mut begin = Vec::new();
+    (&program).take(MAGIC.len() as u64).read_to_end(&mut begin)?;
+    if begin != MAGIC || program.metadata()?.len() > LARGEST {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
-    program.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    if !bytes.starts_with(MAGIC) || bytes.len() as u64 > LARGEST {
-        return Ok(None);
-    }
+    program.rewind()?;
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let name = path.file_name().unwrap_or_default();
     let file = match memfd_create(name, flags | MemfdFlags::EXEC) {
@@ -145,7 +143,11 @@ fn copy_of(path: &Path) -> io::Result<Option<OwnedFd>> {
     };
     fchmod(&file, 0o500.into())?;
     let mut file = File::from(file);
-    file.write_all(&bytes)?;
+    // The kernel copies it; room for it on the heap would stay.
+    let copied = io::copy(&mut program.take(LARGEST + 1), &mut file)?;
+    if copied > LARGEST {
+        return Ok(None);
+    }
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     fcntl_add_seals(&file, seals)?;
     Ok(Some(file.into()))
@@ -170,7 +172,11 @@ mod tests {
         assert!(said.contains("\ncat\0"), "under its own name: {said}");
         let copy = copies.get("cat").expect("kept");
         assert!(Arc::ptr_eq(&copy, &copies.get("cat").expect("kept")), "the same");
-        assert!(File::from(copy.try_clone().expect("a descriptor")).write(b"x").is_err(), "sealed");
+        assert!(
+            io::Write::write(&mut File::from(copy.try_clone().expect("a descriptor")), b"x")
+                .is_err(),
+            "sealed"
+        );
         let tending = copies.clone().tend();
         tokio::select! {
             () = tending => {}

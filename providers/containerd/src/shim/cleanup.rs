@@ -17,12 +17,6 @@ const KILLED: u32 = 137;
 /// What may have made a container of which nobody knows any more what did.
 const MAKERS: [&str; 2] = ["runc", "crun"];
 
-fn remove(oci: &Oci, words: &Words) -> Result<(), String> {
-    let mut step = oci.step("delete");
-    step.command.arg("--force").arg(&words.id);
-    oci.run_here(step)
-}
-
 /// Ends a container and answers on standard output.
 pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     let folder = match &words.bundle {
@@ -36,7 +30,7 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     // containerd 1.6 calls for each container that was removed in good order, too.
     if let Some(oci) = Oci::noted(&words.namespace, folder.clone()) {
         oci.wait_for_maker(&words.id);
-        if let Err(why) = remove(&oci, words) {
+        if let Err(why) = oci.run_here(oci.removal(&words.id)) {
             tell(&format!("cannot remove {}: {why}", words.id));
         }
     } else if !folder.exists() {
@@ -45,8 +39,8 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
         let makers = MAKERS.map(|it| Oci::new(it, &words.namespace, other.path().to_owned()));
         makers[0].wait_for_maker(&words.id);
         if makers[0].has_noted(&words.id) {
-            let tried: Vec<String> =
-                makers.iter().map_while(|oci| remove(oci, words).err()).collect();
+            let removed = makers.iter().map(|oci| oci.run_here(oci.removal(&words.id)));
+            let tried: Vec<String> = removed.map_while(Result::err).collect();
             if tried.len() == MAKERS.len() {
                 tell(&format!("cannot remove {}: {}", words.id, tried.join("; ")));
             }

@@ -93,9 +93,7 @@ impl Tasks {
         let starting = task.oci.run(&self.exits, step).await.map_err(failed)?;
         let pid = bundle::read_pid(&pid_file);
         let Some(pid) = pid else {
-            let mut step = task.oci.step("delete");
-            step.command.arg("--force").arg(&task.id);
-            let _ = task.oci.run(&self.exits, step).await;
+            let _ = task.oci.run(&self.exits, task.oci.removal(&task.id)).await;
             return Err(failed("it wrote no process id".to_owned()));
         };
         task.init.pid.set(pid);
@@ -175,9 +173,7 @@ impl Tasks {
             }
             tries -= 1;
         }
-        let mut step = task.oci.step("delete");
-        step.command.arg("--force").arg(&task.id);
-        task.oci.run(&self.exits, step).await.map(drop)
+        task.oci.run(&self.exits, task.oci.removal(&task.id)).await.map(drop)
     }
 
     async fn unmount(&self, task: &Task) -> io::Result<()> {

@@ -101,6 +101,13 @@ impl Oci {
         Step { command, open, log }
     }
 
+    /// The step that removes a container, whatever it does.
+    pub(super) fn removal(&self, id: &str) -> Step {
+        let mut step = self.step("delete");
+        step.command.arg("--force").arg(id);
+        step
+    }
+
     /// Does a step; when it fails, why.
     pub(super) async fn run(&self, exits: &Rc<Exits>, step: Step) -> Result<Starting, String> {
         let Step { command, open, log } = step;

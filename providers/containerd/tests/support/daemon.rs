@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const NUMBERS: u32 = 32_768;
 const PLUGINS: [&str; 2] = ["/usr/lib/cni", "/opt/cni/bin"];
 const PROGRAMS: [&str; 5] = ["containerd", "runc", "containerd-shim-runc-v2", "busybox", "ip"];
+/// Where a controller of the machine that nobody mounted is mounted for crun.
+const CONTROLLER: &str = "controller-";
 
 /// What containers are made with, whatever is installed; see docs/testing.md.
 fn oci_runtime() -> String {
@@ -105,7 +107,7 @@ impl Daemon {
         let names = enabled.filter_map(|line| line.split('\t').next());
         let controllers: Vec<&str> = names.filter(|name| !is_mounted(name)).collect();
         for controller in controllers {
-            let place = self.path(&format!("controller-{controller}"));
+            let place = self.path(&format!("{CONTROLLER}{controller}"));
             fs::create_dir(&place).expect("a folder");
             let words = ["-t", "cgroup", "-o", controller, "cgroup"];
             let mounted = Command::new("mount").args(words).arg(place).status();
@@ -152,7 +154,8 @@ impl Daemon {
     pub fn reboot(&mut self, run: &Path) {
         self.kill();
         self.remove_all_that_runs();
-        self.unmount(|place| !place.ends_with("/root"));
+        // Where a controller is mounted belongs to the machine, as if its init had done it.
+        self.unmount(|place| !place.ends_with("/root") && !place.contains(CONTROLLER));
         for gone in [run, &self.path("st")] {
             fs::remove_dir_all(gone).expect("it was there");
         }

@@ -5,12 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tidegate_provider_machine::Settings;
 
-use crate::doctor::is_executable;
-use crate::{Registries, Subnet};
+use crate::programs::is_executable;
+use crate::{Registries, SHIM_VERSION, Subnet};
 
 /// The program that does nothing else.
 const SMALL: &str = "tidegate-shim";
@@ -52,7 +53,7 @@ pub struct Config {
     pub kept_networks: usize,
     /// The program that containerd starts for us: called with what [`crate::is_shim`] knows as shim, and with
     /// `log-collector` and one word to write logs. `None` means `tidegate-shim` beside this executable, which starts faster and takes
-    /// less memory, or this executable when there is none.
+    /// less memory, or this executable when there is none of its version.
     pub collector: Option<PathBuf>,
     /// What looks after containers, as containerd calls it, such as `io.containerd.runc.v2`; `None` means the program
     /// above.
@@ -77,9 +78,7 @@ impl Config {
         if let Some(program) = &self.collector {
             return Ok(program.clone());
         }
-        let this = std::env::current_exe()?;
-        let small = this.with_file_name(SMALL);
-        Ok(if is_executable(&small) { small } else { this })
+        std::env::current_exe().map(beside)
     }
 
     /// What looks after containers, when `program` is what containerd starts for us.
@@ -114,5 +113,55 @@ impl Config {
             image_retention: Duration::from_secs(7 * 24 * 60 * 60),
             tmp_bytes: 64 << 20,
         }
+    }
+}
+
+/// The small program beside this one, or this one when there is none that was built with it.
+fn beside(this: PathBuf) -> PathBuf {
+    let small = this.with_file_name(SMALL);
+    if !is_executable(&small) {
+        return this;
+    }
+    let said = Command::new(&small).arg("--version").stdin(Stdio::null()).output();
+    let said = said.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+    if said.as_ref().is_ok_and(|it| it == SHIM_VERSION) {
+        return small;
+    }
+    let small = small.display();
+    let wanted = SHIM_VERSION;
+    tracing::warn!(%small, %wanted, ?said, "this shim is not of this version and is not used; install both programs together");
+    this
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_small_program_is_taken_when_it_is_of_this_version() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (this, small) = (folder.path().join("tidegate"), folder.path().join(SMALL));
+        assert_eq!(beside(this.clone()), this, "there is no other one");
+        let says = |what: &str| {
+            let script = format!("#!/bin/sh\n{what}\n");
+            // A new file each time: one that is executed cannot be written to.
+            let next = folder.path().join("next");
+            fs::write(&next, script).expect("written");
+            fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).expect("its own");
+            fs::rename(next, &small).expect("moved");
+            beside(this.clone())
+        };
+        assert_eq!(says(&format!("[ \"$*\" = --version ] && echo '{SHIM_VERSION}'")), small);
+        for other in
+            ["echo tidegate-shim 0.0.0", "exit 1", "echo only containerd starts this >&2; exit 1"]
+        {
+            assert_eq!(says(other), this, "{other}");
+        }
+        fs::write(&small, "no program").expect("written");
+        fs::set_permissions(&small, fs::Permissions::from_mode(0o644)).expect("its own");
+        assert_eq!(beside(this.clone()), this, "nobody may execute it");
     }
 }

@@ -1,19 +1,16 @@
 //! What this machine lacks for the containerd backend, each with the command that mends it.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cgroup::Hierarchy;
 use crate::connection::Connection;
+use crate::programs::find;
 use crate::{Config, oci_runtime};
 
 /// Plugins that networks are made with.
 const PLUGINS: [&str; 2] = ["bridge", "host-local"];
 /// Controllers that hold limits and freeze, as version 1 and version 2 call them.
 const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
-/// Where programs of administrators are.
-const PROGRAMS: [&str; 6] =
-    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// Something that is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,19 +52,6 @@ pub async fn doctor(config: &Config) -> Vec<Missing> {
     ));
     missing.extend(overlay(&config.snapshotter, &read("/proc/filesystems")));
     missing
-}
-
-/// Where a program is that was told by its name or its path.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
-    // A full path is not changed by what it is joined to.
-    let mut paths = PROGRAMS.iter().map(|folder| Path::new(folder).join(program));
-    paths.find(|path| is_executable(path))
-}
-
-/// Whether this is a program.
-pub(crate) fn is_executable(path: &Path) -> bool {
-    let found = std::fs::metadata(path);
-    found.is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 
 fn root() -> Option<Missing> {

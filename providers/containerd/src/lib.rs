@@ -30,6 +30,7 @@ mod netns;
 mod network;
 mod oci_runtime;
 mod probe;
+mod programs;
 mod pull;
 mod reference;
 mod replica;
@@ -62,7 +63,7 @@ pub use runtime::{ContainerdProvider, ContainerdRuntime, import_images};
 pub use services::{
     Asked, ServiceState, ServiceStatus, Services, ask_services, look_at_services, service_logs,
 };
-pub use shim::{is_shim, run_shim};
+pub use shim::{SHIM_VERSION, is_shim, run_shim};
 pub use stock::{StoredImage, list_images, prune_images};
 pub use subnet::Subnet;
 pub use tidegate_provider_machine::logs::Wish as LogWish;

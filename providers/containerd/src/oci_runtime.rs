@@ -9,7 +9,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::Config;
-use crate::doctor::{Missing, find};
+use crate::doctor::Missing;
+use crate::programs::find;
 
 const CRUN: &str = "crun";
 /// Longest that it may take to say its version.
@@ -25,8 +26,15 @@ pub(crate) async fn choose(config: &Config) -> Option<String> {
     if told.is_some() || config.shim.is_some() {
         return told;
     }
-    let program = find(CRUN).filter(|_| both_versions(&controllers()).is_none())?;
-    let mut asking = Command::new(&program);
+    chosen(&find(CRUN)?, &controllers()).await
+}
+
+/// This crun, where it is of its time and can be used with these controllers in the second version of control groups.
+async fn chosen(program: &Path, left: &str) -> Option<String> {
+    if both_versions(left).is_some() {
+        return None;
+    }
+    let mut asking = Command::new(program);
     let said = asking.arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
     let said = timeout(ANSWER_TAKES, said).await.ok()?.ok()?;
     is_of_its_time(&String::from_utf8_lossy(&said.stdout)).then(|| program.display().to_string())
@@ -76,6 +84,9 @@ fn both_versions(left: &str) -> Option<Missing> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -99,6 +110,26 @@ mod tests {
         let old = ["crun version 1.7.2\n", "crun version 0.17\n", "crun version 2.0-rc1\n"];
         assert_eq!(old.map(is_of_its_time), [false; 3]);
         assert_eq!(["runc version 1.9.0\n", "crun version 1", ""].map(is_of_its_time), [false; 3]);
+    }
+
+    #[tokio::test]
+    async fn crun_is_taken_where_it_works() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("crun");
+        let say = |what: &str| {
+            let next = folder.path().join("next");
+            std::fs::write(&next, format!("#!/bin/sh\n{what}\n")).expect("written");
+            std::fs::set_permissions(&next, Permissions::from_mode(0o755)).expect("its own");
+            std::fs::rename(next, &program).expect("moved");
+        };
+        assert_eq!(chosen(&program, "").await, None, "it is not there");
+        say("[ $1 = --version ] && echo crun version 1.8.1");
+        assert_eq!(chosen(&program, "").await, Some(program.display().to_string()));
+        assert_eq!(chosen(&program, "hugetlb\n").await, None, "it makes no containers");
+        for other in ["echo crun version 1.7", "echo crun; exit 1", "exit 1"] {
+            say(other);
+            assert_eq!(chosen(&program, "").await, None, "{other}");
+        }
     }
 
     #[tokio::test]

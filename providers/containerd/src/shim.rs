@@ -35,6 +35,10 @@ use std::io::{self, Write};
 pub(crate) use socket::NAME;
 use words::Words;
 
+/// What a shim answers to `--version`. The number in brackets is of what tidegate and its shim say to each other, of which containerd knows
+/// nothing (`messages.rs`): it changes with that.
+pub const SHIM_VERSION: &str = concat!("tidegate-shim ", env!("CARGO_PKG_VERSION"), " (1)");
+
 /// The first word that containerd starts a shim with.
 const FIRST: &str = "-namespace";
 

@@ -13,10 +13,12 @@ mod place;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use harness::function;
 use place::{Place, ask};
+use rustix::mount::UnmountFlags;
 use tidegate_provider::CrashReason;
 
 const SHELL: &str = "serve shell";
@@ -204,4 +206,39 @@ async fn what_a_killed_shim_was_making_is_not_left_behind() {
     let clean = || left() == 0 && place.processes().is_empty();
     let clean = tokio::task::block_in_place(|| daemon::within(patience, clean));
     assert!(clean, "{} containers, processes {:?}", left(), place.processes());
+}
+
+/// containerd 2.1 may remove a bundle before it calls who cleans up.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_whose_bundle_vanished_is_ended_all_the_same() {
+    let Some(mut place) = Place::with(|it| it.shim = None).await else { return };
+    let Some(program) = place.harness.config.collector.clone() else { return };
+    let id = place.deployed(function("lost", SHELL), 1).await;
+    place.ready(&id, 1).await;
+    let task = place.ctr(NAMESPACE, &["tasks", "list", "-q"]);
+    let namespace = format!("{}{NAMESPACE}", place.harness.daemon.prefix());
+    let made = Path::new("/run/containerd/runc").join(&namespace).join(&task);
+    let processes = place.processes();
+    assert!(made.exists() && !processes.is_empty(), "{task}: {processes:?}");
+
+    place.crash();
+    place.harness.daemon.kill();
+    for shim in place.harness.daemon.shims() {
+        let socket = daemon::socket(shim);
+        daemon::end(shim);
+        fs::remove_file(socket).expect("it listened there");
+    }
+    let bundles = place.harness.daemon.path("st/io.containerd.runtime.v2.task");
+    let bundle = bundles.join(&namespace).join(&task);
+    rustix::mount::unmount(bundle.join("rootfs"), UnmountFlags::DETACH).expect("mounted");
+    fs::remove_dir_all(&bundle).expect("containerd made it");
+
+    let words = ["-namespace", &namespace, "-id", &task, "-bundle"];
+    let done = Command::new(program).args(words).arg(&bundle).arg("delete").output();
+    let done = done.expect("a program");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.is_empty(), "{said}");
+    assert!(!made.exists(), "{}", made.display());
+    assert_eq!(place.living(&processes), Vec::<String>::new());
+    assert_eq!(place.processes(), Vec::<String>::new());
 }

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::doctor::is_executable;
+use crate::programs::is_executable;
 
 /// Larger programs stay where they are: runc has 9 MB, and each shim would have its own copy.
 const LARGEST: u64 = 1 << 20;

@@ -109,14 +109,20 @@ impl Task {
     }
 
     /// Waits until what is wanted is known.
-    async fn until<T>(&self, wanted: impl Fn(&Known) -> Option<T>) -> T {
-        loop {
-            // Before the look, so that nothing is missed in between.
-            let news = self.news.notified();
-            let found = wanted(&self.known());
-            match found {
-                Some(found) => return found,
-                None => news.await,
+    fn until<T: Send>(
+        &self,
+        wanted: impl Fn(&Known) -> Option<T> + Send,
+    ) -> impl Future<Output = T> + Send {
+        // A block, as the engine's for a replica: what it takes has one place in memory.
+        async move {
+            loop {
+                // Before the look, so that nothing is missed in between.
+                let news = self.news.notified();
+                let found = wanted(&self.known());
+                match found {
+                    Some(found) => return found,
+                    None => news.await,
+                }
             }
         }
     }
@@ -309,13 +315,13 @@ impl Ending {
     }
 
     /// Waits for the task's end, or until more than `told` processes in it were killed for want of memory.
-    pub(crate) async fn news(&mut self, told: u32) -> News {
-        let news = |known: &Known| {
+    pub(crate) fn news(&mut self, told: u32) -> impl Future<Output = News> + Send + '_ {
+        let news = move |known: &Known| {
             let kills =
                 (known.memory_kills > told).then_some(News::MemoryKills(known.memory_kills));
             known.exit.clone().map(News::Ended).or(kills)
         };
-        self.task.until(news).await
+        self.task.until(news)
     }
 }
 

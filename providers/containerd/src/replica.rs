@@ -148,7 +148,8 @@ impl Replica {
 }
 
 /// One life of a replica. What talks to containerd is boxed where it is awaited: it is large, and a replica that
-/// serves or rests for days is not to carry the room for its start and its end.
+/// serves or rests for days is not to carry the room for its start and its end. And what rests is written as blocks: an
+/// `async fn` keeps room for what it takes twice.
 pub(crate) struct Stage<'a> {
     pub(crate) ground: &'a Arc<Ground>,
     pub(crate) life: &'a Life<ContainerdRuntime>,
@@ -158,29 +159,31 @@ pub(crate) struct Stage<'a> {
 
 impl Stage<'_> {
     /// From start to end.
-    pub(crate) async fn live(&self, seat: &mut Seat) -> End {
-        let (end, has_ended) = match self.start(seat).await {
-            Ok(mut running) => {
-                let end = self.watch(&mut running).await;
-                (end, running.ending.has_ended())
-            }
-            Err(end) => (end, false),
-        };
-        Box::pin(self.end(seat, has_ended)).await;
-        end
+    pub(crate) fn live<'b>(&'b self, seat: &'b mut Seat) -> impl Future<Output = End> + Send + 'b {
+        async move {
+            let (end, has_ended) = match Box::pin(self.start(seat)).await {
+                Ok(mut running) => {
+                    let end = self.watch(&mut running).await;
+                    (end, running.ending.has_ended())
+                }
+                Err(end) => (end, false),
+            };
+            Box::pin(self.end(seat, has_ended)).await;
+            end
+        }
     }
 
     /// Up to a program that runs, or an end before that. What is half done is for [`Stage::end`].
     ///
     /// Told to end, it stops between steps and never within one: containerd goes on with what it was asked
     /// for when nobody waits any more, and would make what nobody removes.
-    async fn start(&self, seat: &mut Seat) -> Result<Running, End> {
+    async fn start(&self, seat: &mut Seat) -> Result<Box<Running>, End> {
         let failed = |failure| {
             let why = format!("cannot be started: {failure}");
             End::Crash(Cause::new(CrashReason::CannotStart, why))
         };
         let mut created = match seat.found.take().map(|found| *found) {
-            Some(Task::Running(running)) => return Ok(running),
+            Some(Task::Running(running)) => return Ok(Box::new(running)),
             Some(Task::Created(created)) => created,
             None => Box::pin(self.create(seat)).await.map_err(failed)?.ok_or(End::Told)?,
         };
@@ -196,7 +199,7 @@ impl Stage<'_> {
             }
             () = self.life.wanted() => {}
         }
-        Box::pin(self.begin(created)).await.map_err(failed)
+        Box::pin(self.begin(created)).await.map(Box::new).map_err(failed)
     }
 
     /// Starts the program of a task that was made. It may answer a while before containerd tells that it runs.
@@ -223,21 +226,23 @@ impl Stage<'_> {
     }
 
     /// From a program that runs to its end.
-    async fn watch(&self, running: &mut Running) -> End {
-        self.life.started(running.live.clone());
-        if running.ready {
-            self.life.ready(Some(running.place.address()), "");
-        } else if let Some(end) = Box::pin(self.until_ready(running)).await {
+    fn watch<'b>(&'b self, running: &'b mut Running) -> impl Future<Output = End> + Send + 'b {
+        async move {
+            self.life.started(running.live.clone());
+            if running.ready {
+                self.life.ready(Some(running.place.address()), "");
+            } else if let Some(end) = Box::pin(self.until_ready(running)).await {
+                self.lost(&end);
+                return end;
+            }
+            let beside: Option<Beside<'_>> = match running.noted {
+                true => None,
+                false => Some(Box::pin(self.note_ready())),
+            };
+            let end = self.until_end(&mut running.ending, beside).await;
             self.lost(&end);
-            return end;
+            end
         }
-        let beside: Option<Beside<'_>> = match running.noted {
-            true => None,
-            false => Some(Box::pin(self.note_ready())),
-        };
-        let end = self.until_end(&mut running.ending, beside).await;
-        self.lost(&end);
-        end
     }
 
     /// Tells of a crash at once, before anything is cleaned up.
@@ -273,25 +278,31 @@ impl Stage<'_> {
     }
 
     /// `beside` goes on meanwhile.
-    async fn until_end(&self, ending: &mut Ending, mut beside: Option<Beside<'_>>) -> End {
-        let mut told = 0;
-        loop {
-            tokio::select! {
-                biased;
-                () = self.life.told_to_end() => break,
-                news = ending.news(told) => match news {
-                    News::Ended(exit) => return End::Crash(self.words(ending, &exit)),
-                    News::MemoryKills(kills) => {
-                        told = kills;
-                        let text = self.out_of_memory(kills);
-                        self.life.say(&text);
-                        self.life.detail(text);
-                    }
-                },
-                () = done(&mut beside) => beside = None,
+    fn until_end<'b>(
+        &'b self,
+        ending: &'b mut Ending,
+        mut beside: Option<Beside<'b>>,
+    ) -> impl Future<Output = End> + Send + 'b {
+        async move {
+            let mut told = 0;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.life.told_to_end() => break,
+                    news = ending.news(told) => match news {
+                        News::Ended(exit) => return End::Crash(self.words(ending, &exit)),
+                        News::MemoryKills(kills) => {
+                            told = kills;
+                            let text = self.out_of_memory(kills);
+                            self.life.say(&text);
+                            self.life.detail(text);
+                        }
+                    },
+                    () = done(&mut beside) => beside = None,
+                }
             }
+            Box::pin(self.stop(ending)).await
         }
-        Box::pin(self.stop(ending)).await
     }
 
     fn out_of_memory(&self, kills: u32) -> String {

@@ -4,29 +4,16 @@ use std::time::Duration;
 
 use crate::Settings;
 
-/// Crashes in a row of one replica.
-#[derive(Debug)]
+/// Crashes in a row of one replica; no settings, which each would carry.
+#[derive(Debug, Default)]
 pub struct Backoff {
-    first: Duration,
-    longest: Duration,
-    forgets: Duration,
     crashes: u32,
 }
 
 impl Backoff {
-    /// No crash yet.
-    pub fn new(settings: &Settings) -> Self {
-        Self {
-            first: settings.backoff_first,
-            longest: settings.backoff_longest,
-            forgets: settings.backoff_forgets,
-            crashes: 0,
-        }
-    }
-
     /// The pause after a crash of a replica that had been ready for this long, if ever.
-    pub fn after_crash(&mut self, ready_for: Option<Duration>) -> Duration {
-        if ready_for.is_some_and(|span| span >= self.forgets) {
+    pub fn after_crash(&mut self, settings: &Settings, ready_for: Option<Duration>) -> Duration {
+        if ready_for.is_some_and(|span| span >= settings.backoff_forgets) {
             self.crashes = 0;
         }
         self.crashes = self.crashes.saturating_add(1);
@@ -35,7 +22,7 @@ impl Backoff {
             return Duration::ZERO;
         }
         let doublings = (self.crashes - 1).min(16);
-        self.first.saturating_mul(1 << doublings).min(self.longest)
+        settings.backoff_first.saturating_mul(1 << doublings).min(settings.backoff_longest)
     }
 }
 
@@ -49,10 +36,14 @@ mod tests {
         settings.backoff_first = Duration::from_secs(1);
         settings.backoff_longest = Duration::from_secs(5);
         settings.backoff_forgets = Duration::from_secs(10);
-        let mut backoff = Backoff::new(&settings);
-        let pauses: Vec<u64> = (0..4).map(|_| backoff.after_crash(None).as_secs()).collect();
+        let mut backoff = Backoff::default();
+        let pauses: Vec<u64> =
+            (0..4).map(|_| backoff.after_crash(&settings, None).as_secs()).collect();
         assert_eq!(pauses, [1, 2, 4, 5]);
-        assert_eq!(backoff.after_crash(Some(Duration::from_secs(60))), Duration::ZERO);
-        assert_eq!(backoff.after_crash(Some(Duration::from_millis(1))), Duration::from_secs(2));
+        assert_eq!(backoff.after_crash(&settings, Some(Duration::from_secs(60))), Duration::ZERO);
+        assert_eq!(
+            backoff.after_crash(&settings, Some(Duration::from_millis(1))),
+            Duration::from_secs(2)
+        );
     }
 }

@@ -91,8 +91,8 @@ impl<R: Runtime> Life<R> {
     }
 
     /// Returns when the replica should end: ask it to finish its calls, and after [`Revision::grace`] kill it.
-    pub async fn told_to_end(&self) {
-        self.inner.end.cancelled().await;
+    pub fn told_to_end(&self) -> impl Future<Output = ()> + Send + '_ {
+        self.inner.end.cancelled()
     }
 
     /// Whether the replica should end.

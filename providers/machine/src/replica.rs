@@ -7,12 +7,14 @@
 //! any ──told to end──► Stopping ──► gone
 //! ```
 
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_core::format_duration;
 use tidegate_provider::{Crash, Phase, ReplicaId};
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::warn;
@@ -67,24 +69,19 @@ pub(crate) fn run<R: Runtime>(
 ) -> impl Future<Output = ()> + Send + 'static {
     let Beginning { id, mut seat, runs, mut crashed, held } = beginning;
     async move {
-        let living = async {
-            match begin(&function, revision, &id, end.clone(), held, runs) {
-                Ok(life) => live(&life, &mut seat, runs, &mut crashed).await,
-                // Without a log there is no telling what goes wrong; an operator must make room first.
-                Err(detail) => {
-                    warn!(function.name = %function.id, replica = %id, "{detail}");
-                    function.report(&id, |slot| {
-                        slot.phase = Phase::Backoff;
-                        slot.detail = detail;
-                    });
-                    end.cancelled().await;
-                }
+        if let Some(life) = begin(&function, revision, &id, &end, held, runs) {
+            tokio::select! {
+                biased;
+                () = function.host.let_go.cancelled() => return,
+                () = live(&life, &mut seat, runs, &mut crashed) => {}
             }
-        };
-        tokio::select! {
-            biased;
-            () = function.host.let_go.cancelled() => return,
-            () = living => {}
+        } else {
+            // Without a log there is no telling what goes wrong; an operator must make room first.
+            tokio::select! {
+                biased;
+                () = function.host.let_go.cancelled() => return,
+                () = end.cancelled() => {}
+            }
         }
         function.host.runtime.clear(&id, seat).await;
         prune_logs(&function, &id).await;
@@ -93,16 +90,26 @@ pub(crate) fn run<R: Runtime>(
     }
 }
 
+/// None, and said why, when it cannot have a log.
 fn begin<R: Runtime>(
     function: &Arc<Function<R>>,
     revision: Arc<Revision<R>>,
     id: &ReplicaId,
-    end: CancellationToken,
+    end: &CancellationToken,
     held: Option<CancellationToken>,
     runs: bool,
-) -> Result<Life<R>, String> {
-    let log = open_log(function, id, runs)?;
-    Ok(Life::new(function.clone(), revision, id.clone(), end, held, log))
+) -> Option<Life<R>> {
+    match open_log(function, id, runs) {
+        Ok(log) => Some(Life::new(function.clone(), revision, id.clone(), end.clone(), held, log)),
+        Err(detail) => {
+            warn!(function.name = %function.id, replica = %id, "{detail}");
+            function.report(id, |slot| {
+                slot.phase = Phase::Backoff;
+                slot.detail = detail;
+            });
+            None
+        }
+    }
 }
 
 fn open_log<R: Runtime>(
@@ -129,70 +136,99 @@ async fn prune_logs<R: Runtime>(function: &Arc<Function<R>>, id: &ReplicaId) {
 }
 
 /// One life after another; one that `crashed` before this begins with the pause after that.
-async fn live<R: Runtime>(
-    life: &Life<R>,
-    seat: &mut R::Seat,
-    runs: bool,
-    crashed: &mut Option<Cause>,
-) {
-    let mut backoff = Backoff::new(life.settings());
-    if crashed.is_none() {
-        *crashed = one_life(life, seat, runs).await;
-    }
-    while let Some(cause) = crashed.take() {
-        if rested(life) || life.is_told_to_end() {
-            return;
-        }
-        let pause = backoff.after_crash(life.served());
-        report_crash(life, cause, pause);
-        tokio::select! {
-            () = life.told_to_end() => return,
-            () = sleep(pause) => {}
-        }
-        life.report(|slot| {
-            if slot.phase == Phase::Backoff {
-                slot.phase = Phase::Starting;
-                slot.restarts += 1;
+///
+/// What takes room for a moment only is boxed here and below.
+fn live<'a, R: Runtime>(
+    life: &'a Life<R>,
+    seat: &'a mut R::Seat,
+    mut runs: bool,
+    crashed: &'a mut Option<Cause>,
+) -> impl Future<Output = ()> + Send + 'a {
+    async move {
+        let mut backoff = Backoff::default();
+        loop {
+            if crashed.is_none() {
+                *crashed = one_life(life, seat, runs).await;
             }
-        });
-        *crashed = one_life(life, seat, false).await;
+            runs = false;
+            let Some(cause) = crashed.take() else { return };
+            if rested(life) || life.is_told_to_end() {
+                return;
+            }
+            let pause = backoff.after_crash(life.settings(), life.served());
+            report_crash(life, cause, pause);
+            if Box::pin(timeout(pause, life.told_to_end())).await.is_ok() {
+                return;
+            }
+            life.report(|slot| {
+                if slot.phase == Phase::Backoff {
+                    slot.phase = Phase::Starting;
+                    slot.restarts += 1;
+                }
+            });
+        }
     }
 }
 
 /// From start to end; why it ended, unless it was told to.
-async fn one_life<R: Runtime>(life: &Life<R>, seat: &mut R::Seat, runs: bool) -> Option<Cause> {
-    let host = &life.owner().host;
-    if !runs {
-        let permit = tokio::select! {
-            biased;
-            () = life.told_to_end() => return None,
-            permit = host.starts.clone().acquire_owned() => permit,
+fn one_life<'a, R: Runtime>(
+    life: &'a Life<R>,
+    seat: &'a mut R::Seat,
+    runs: bool,
+) -> impl Future<Output = Option<Cause>> + Send + 'a {
+    async move {
+        // One that takes long must not keep others from starting.
+        let mut slow = None;
+        if !runs {
+            if !Box::pin(may_start(life)).await {
+                return None;
+            }
+            slow = Some(Box::pin(sleep(SLOW_START)));
+        }
+        let mut living = life.owner().host.runtime.live(seat, life);
+        let end = loop {
+            tokio::select! {
+                biased;
+                end = &mut living => break end,
+                () = done(&mut slow) => {
+                    slow = None;
+                    life.let_others_start();
+                }
+            }
         };
-        life.may_start(permit.expect("starts are never closed"));
-        life.log().begin_life();
-    }
-    // One that takes long must not keep others from starting.
-    let slow = async {
-        sleep(SLOW_START).await;
+        drop(living);
         life.let_others_start();
-        std::future::pending().await
-    };
-    let end = tokio::select! {
+        match end {
+            End::Told => {
+                life.lost("");
+                None
+            }
+            End::Crash(cause) => {
+                life.lost(&cause.why);
+                let why = Box::pin(with_last_words(life, cause.why)).await;
+                Some(Cause::new(cause.reason, why))
+            }
+        }
+    }
+}
+
+/// Waits for its turn to start; not when it is told to end before that.
+async fn may_start<R: Runtime>(life: &Life<R>) -> bool {
+    let permit = tokio::select! {
         biased;
-        end = host.runtime.live(seat, life) => end,
-        end = slow => end,
+        () = life.told_to_end() => return false,
+        permit = life.owner().host.starts.clone().acquire_owned() => permit,
     };
-    life.let_others_start();
-    match end {
-        End::Told => {
-            life.lost("");
-            None
-        }
-        End::Crash(cause) => {
-            life.lost(&cause.why);
-            let why = with_last_words(life, cause.why).await;
-            Some(Cause::new(cause.reason, why))
-        }
+    life.may_start(permit.expect("starts are never closed"));
+    life.log().begin_life();
+    true
+}
+
+/// Waits for it, if there is any.
+async fn done(timer: &mut Option<Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => pending().await,
     }
 }
 

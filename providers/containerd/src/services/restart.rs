@@ -11,18 +11,17 @@ pub(super) struct Pauses {
     policy: Restart,
     backoff: Backoff,
     failures: u32,
-    forgets: Duration,
+    settings: Settings,
 }
 
 impl Pauses {
     pub(super) fn new(policy: Restart, settings: &Settings) -> Self {
-        let forgets = settings.backoff_forgets;
-        Self { policy, backoff: Backoff::new(settings), failures: 0, forgets }
+        Self { policy, backoff: Backoff::default(), failures: 0, settings: settings.clone() }
     }
 
     /// The pause before the next start; none when it is not started again. `lasted` is how long it ran, if it did.
     pub(super) fn after(&mut self, good: bool, lasted: Option<Duration>) -> Option<Duration> {
-        if lasted.is_some_and(|lasted| lasted >= self.forgets) {
+        if lasted.is_some_and(|lasted| lasted >= self.settings.backoff_forgets) {
             self.failures = 0;
         }
         self.failures = if good { 0 } else { self.failures.saturating_add(1) };
@@ -31,7 +30,7 @@ impl Pauses {
             Restart::Always => true,
             Restart::OnFailure(most) => !good && most.is_none_or(|most| self.failures <= most),
         };
-        again.then(|| self.backoff.after_crash(lasted))
+        again.then(|| self.backoff.after_crash(&self.settings, lasted))
     }
 }
 

@@ -10,12 +10,14 @@ use super::oci::Oci;
 use super::tasks::tell;
 use super::words::Words;
 use super::{bundle, rootfs, socket};
+use crate::programs::find;
 
 /// The status of a container that was killed. Source: 128 and the number of SIGKILL.
 const KILLED: u32 = 137;
 
-/// What may have made a container of which nobody knows any more what did.
-const MAKERS: [&str; 2] = ["runc", "crun"];
+/// What may have made a container of which nobody knows any more what did, and the file that it notes each in (seen with runc
+/// 1.1.5 and crun 1.8.1). The wrong one would not find it, and throw away what was noted of it.
+const MAKERS: [(&str, &str); 2] = [("runc", "state.json"), ("crun", "status")];
 
 /// Ends a container and answers on standard output.
 pub(super) fn clean_up(words: &Words) -> io::Result<()> {
@@ -30,20 +32,16 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     // containerd 1.6 calls for each container that was removed in good order, too.
     if let Some(oci) = Oci::noted(&words.namespace, folder.clone()) {
         oci.wait_for_maker(&words.id);
-        if let Err(why) = oci.run_here(oci.removal(&words.id)) {
-            tell(&format!("cannot remove {}: {why}", words.id));
-        }
+        remove(&oci, &words.id);
     } else if !folder.exists() {
         // containerd 2.1 may have removed the bundle already, of one that was just being made.
         let other = tempfile::tempdir()?;
-        let makers = MAKERS.map(|it| Oci::new(it, &words.namespace, other.path().to_owned()));
-        makers[0].wait_for_maker(&words.id);
-        if makers[0].has_noted(&words.id) {
-            let removed = makers.iter().map(|oci| oci.run_here(oci.removal(&words.id)));
-            let tried: Vec<String> = removed.map_while(Result::err).collect();
-            if tried.len() == MAKERS.len() {
-                tell(&format!("cannot remove {}: {}", words.id, tried.join("; ")));
-            }
+        let oci = |program: &str| Oci::new(program, &words.namespace, other.path().to_owned());
+        oci("").wait_for_maker(&words.id);
+        let noted = oci("").noted_in(&words.id);
+        if let Some((maker, _)) = MAKERS.iter().find(|(_, file)| noted.join(file).exists()) {
+            let maker = find(maker).unwrap_or_else(|| maker.into());
+            remove(&oci(&maker.to_string_lossy()), &words.id);
         }
     }
     if let Err(failure) = rootfs::unmount_all(&folder.join("rootfs")) {
@@ -55,4 +53,10 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     let pid = bundle::init_pid(&folder).unwrap_or_default();
     let answer = Deleted { pid, exit_status: KILLED, exited_at };
     io::stdout().write_all(&answer.encode_to_vec())
+}
+
+fn remove(oci: &Oci, id: &str) {
+    if let Err(why) = oci.run_here(oci.removal(id)) {
+        tell(&format!("cannot remove {id}: {why}"));
+    }
 }

@@ -159,7 +159,7 @@ impl Oci {
     /// # Errors
     /// When nothing was noted where it is known to be.
     pub(super) fn clear(&self, id: &str, group: &str, roots: &Roots) -> io::Result<bool> {
-        let noted = self.root.join(id);
+        let noted = self.noted_in(id);
         fs::metadata(&noted)?;
         if !roots.remove(group) {
             return Ok(false);
@@ -167,9 +167,9 @@ impl Oci {
         fs::remove_dir_all(noted).map(|()| true)
     }
 
-    /// Whether something is noted of a container.
-    pub(super) fn has_noted(&self, id: &str) -> bool {
-        self.root.join(id).exists()
+    /// Where the program notes what it knows of a container.
+    pub(super) fn noted_in(&self, id: &str) -> PathBuf {
+        self.root.join(id)
     }
 
     /// Does a step, and waits for its end here.

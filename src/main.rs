@@ -6,6 +6,7 @@
 //! the demo function that an empty tidegate starts with, and what containerd starts to look after
 //! containers and to write their logs.
 
+mod allocator;
 mod cli;
 mod client;
 mod doctor;

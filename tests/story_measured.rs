@@ -70,3 +70,26 @@ async fn replicas_that_hold_much_memory_share_it_with_more_until_it_is_free() {
     tidegate.deploy(function(&hold, labels)).await;
     up_and_down(&tidegate, "100").await;
 }
+
+/// What the C library was told of its allocator is in tidegate's environment, and in no function's.
+#[cfg(target_env = "gnu")]
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_is_kept_as_it_was_chosen_and_functions_hear_nothing_of_it() {
+    let name = "GLIBC_TUNABLES";
+    let told = |tidegate: &Tidegate| {
+        let all = std::fs::read(format!("/proc/{}/environ", tidegate.pid())).expect("it runs");
+        let all = String::from_utf8_lossy(&all).into_owned();
+        let told = all.split('\0').find_map(|it| it.strip_prefix("GLIBC_TUNABLES="));
+        told.map(str::to_owned)
+    };
+    let chosen = "glibc.malloc.tcache_count=7";
+    assert_eq!(told(&Start::new().var(name, chosen).start()).as_deref(), Some(chosen));
+
+    let tidegate = start();
+    let ours = told(&tidegate).expect("it says so itself");
+    assert!(ours.contains("glibc.malloc.tcache_count=0"), "{ours}");
+    tidegate.deploy(function("env", json!({}))).await;
+    let answer = tidegate.call("one", "").await;
+    let answer = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(answer.contains("OPENFAAS_NAME=one") && !answer.contains(name), "{answer}");
+}

@@ -11,6 +11,7 @@ use tidegate::up::Options;
 use super::failure::Failure;
 use super::stack::Stack;
 use super::{Context, compose, deploy};
+use crate::allocator;
 
 /// Arguments of `up`.
 #[derive(Debug, clap::Args)]
@@ -98,6 +99,7 @@ struct Settings {
 
 /// Runs the control plane until it is told to stop. The stack file is read before anything starts.
 pub fn run(context: Context, args: Args) -> Result<ExitCode, Failure> {
+    allocator::settle(&context.vars);
     let settings = args.settings();
     let chosen = match &args.file {
         Some(path) => {

@@ -1,8 +1,9 @@
 //! How the C library keeps memory that was given back: for all threads at once, in few places.
 //!
-//! glibc keeps some of it for each thread that gave it back, and sixty-four places on eight cores. A program that does
-//! little most of the time keeps much of that for nothing; docs/decisions/0011 has what was measured. The C library
-//! reads this once, before `main`: so the program executes itself once more.
+//! glibc keeps some of it for each thread that gave it back, and takes it from sixty-four places on eight cores. A program
+//! that does little most of the time keeps much of that for nothing: what was measured is in
+//! docs/decisions/0011-memory-that-was-given-back.md. The C library is told before `main`, so the program executes
+//! itself once more.
 
 use std::env::current_exe;
 use std::ffi::OsString;

@@ -1,9 +1,9 @@
 //! How the C library keeps memory that was given back: for all threads at once, in few places.
 //!
-//! glibc keeps some of it for each thread that gave it back, and takes it from sixty-four places on eight cores. A program
-//! that does little most of the time keeps much of that for nothing: what was measured is in
-//! docs/decisions/0011-memory-that-was-given-back.md. The C library is told before `main`, so the program executes
-//! itself once more.
+//! glibc keeps some of it for each thread that gave it back, takes it from sixty-four places on eight cores, and no longer gives
+//! large pieces back to the machine once there was one. A program that does little most of the time keeps much of that for
+//! nothing: what was measured is in docs/decisions/0011-memory-that-was-given-back.md. The C library is told before
+//! `main`, so the program executes itself once more.
 
 use std::env::current_exe;
 use std::ffi::OsString;
@@ -14,6 +14,8 @@ use tidegate_core::Vars;
 
 /// What glibc reads. Source: the GNU C Library manual, "Tunables".
 const TUNABLES: &str = "GLIBC_TUNABLES";
+/// Pieces from here on are the machine's again when they are given back, in bytes; what glibc begins with, and with this stays at.
+const LARGE: usize = 128 << 10;
 /// How names of what its allocator reads begin.
 const ALLOCATOR: &str = "glibc.malloc.";
 
@@ -39,7 +41,8 @@ fn tunables(told: Option<&str>, threads: usize) -> Option<String> {
     if told.contains(ALLOCATOR) {
         return None;
     }
-    let ours = [("tcache_count", 0), ("mxfast", 0), ("arena_max", threads)];
+    let ours =
+        [("tcache_count", 0), ("mxfast", 0), ("arena_max", threads), ("mmap_threshold", LARGE)];
     let ours = ours.map(|(name, value)| format!("{ALLOCATOR}{name}={value}"));
     let others = told.split(':').filter(|it| !it.is_empty()).map(str::to_owned);
     Some(others.chain(ours).collect::<Vec<_>>().join(":"))
@@ -51,7 +54,8 @@ mod tests {
 
     #[test]
     fn what_others_said_stays_and_what_they_said_of_the_allocator_is_all() {
-        let ours = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena_max=2";
+        let ours = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0:glibc.malloc.arena_max=2\
+            :glibc.malloc.mmap_threshold=131072";
         assert_eq!(tunables(None, 2).as_deref(), Some(ours));
         assert_eq!(tunables(Some(""), 2).as_deref(), Some(ours));
         let other = "glibc.pthread.rseq=0";

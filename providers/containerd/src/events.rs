@@ -109,11 +109,11 @@ impl Task {
     }
 
     /// Waits until what is wanted is known.
+    #[expect(clippy::manual_async_fn, reason = "a block has one place for what it takes")]
     fn until<T: Send>(
         &self,
         wanted: impl Fn(&Known) -> Option<T> + Send,
     ) -> impl Future<Output = T> + Send {
-        // A block, as the engine's for a replica: what it takes has one place in memory.
         async move {
             loop {
                 // Before the look, so that nothing is missed in between.

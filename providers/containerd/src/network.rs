@@ -15,7 +15,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 use tidegate_provider::Address;
@@ -111,7 +111,10 @@ impl Networks {
 
     /// Where a network is reached.
     pub(crate) fn path(&self, id: &str) -> PathBuf {
-        self.plan.run_dir.join("netns").join(id)
+        let mut path = self.plan.run_dir.join("netns").join(id);
+        // Kept as long as the replica: a path that is joined has room for more.
+        path.shrink_to_fit();
+        path
     }
 
     /// Where the replica in a network listens on `port`.
@@ -413,7 +416,9 @@ pub(crate) struct Place {
 impl Place {
     /// As the gateway reaches it.
     pub(crate) fn address(&self) -> Address {
-        Address::Inside { network: self.network.clone(), address: self.socket, local: LOCAL.into() }
+        static ALL: LazyLock<Arc<str>> = LazyLock::new(|| LOCAL.into());
+        let local = ALL.clone();
+        Address::Inside { network: self.network.clone(), address: self.socket, local }
     }
 }
 

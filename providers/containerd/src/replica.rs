@@ -159,6 +159,7 @@ pub(crate) struct Stage<'a> {
 
 impl Stage<'_> {
     /// From start to end.
+    #[expect(clippy::manual_async_fn, reason = "a block has one place for what it takes")]
     pub(crate) fn live<'b>(&'b self, seat: &'b mut Seat) -> impl Future<Output = End> + Send + 'b {
         async move {
             let (end, has_ended) = match Box::pin(self.start(seat)).await {
@@ -226,6 +227,7 @@ impl Stage<'_> {
     }
 
     /// From a program that runs to its end.
+    #[expect(clippy::manual_async_fn, reason = "a block has one place for what it takes")]
     fn watch<'b>(&'b self, running: &'b mut Running) -> impl Future<Output = End> + Send + 'b {
         async move {
             self.life.started(running.live.clone());
@@ -278,6 +280,7 @@ impl Stage<'_> {
     }
 
     /// `beside` goes on meanwhile.
+    #[expect(clippy::manual_async_fn, reason = "a block has one place for what it takes")]
     fn until_end<'b>(
         &'b self,
         ending: &'b mut Ending,

@@ -138,6 +138,7 @@ async fn prune_logs<R: Runtime>(function: &Arc<Function<R>>, id: &ReplicaId) {
 /// One life after another; one that `crashed` before this begins with the pause after that.
 ///
 /// What takes room for a moment only is boxed here and below.
+#[expect(clippy::manual_async_fn, reason = "a block has one place for what it takes, see `run`")]
 fn live<'a, R: Runtime>(
     life: &'a Life<R>,
     seat: &'a mut R::Seat,
@@ -171,6 +172,7 @@ fn live<'a, R: Runtime>(
 }
 
 /// From start to end; why it ended, unless it was told to.
+#[expect(clippy::manual_async_fn, reason = "a block has one place for what it takes, see `run`")]
 fn one_life<'a, R: Runtime>(
     life: &'a Life<R>,
     seat: &'a mut R::Seat,

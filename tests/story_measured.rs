@@ -1,4 +1,5 @@
-//! What is measured beside calls moves counts: the CPU and memory that replicas use, and how long calls take.
+//! What is measured beside calls moves counts: the CPU and memory that replicas use, and how long calls take. And
+//! tidegate's own memory.
 #![allow(clippy::disallowed_methods, reason = "stories run in real time, with deadlines")]
 
 mod support;
@@ -84,6 +85,9 @@ async fn memory_is_kept_as_it_was_chosen_and_functions_hear_nothing_of_it() {
     };
     let chosen = "glibc.malloc.tcache_count=7";
     assert_eq!(told(&Start::new().var(name, chosen).start()).as_deref(), Some(chosen));
+
+    let second = Start::new().var("_TIDEGATE_AGAIN", "1").start();
+    assert_eq!(told(&second), None, "it was executed again, and would be for ever");
 
     let tidegate = start();
     let ours = told(&tidegate).expect("it says so itself");

@@ -72,7 +72,7 @@ impl Start {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.arg("up").current_dir(&work).env("TIDEGATE_STATE_DIR", &state).env("NO_COLOR", "1");
         command.env("TIDEGATE_PORT", "0").env("TIDEGATE_METRICS_PORT", "0");
-        command.env("OPENFAAS_CONFIG", "/nonexistent");
+        command.env("OPENFAAS_CONFIG", "/nonexistent").env_remove("GLIBC_TUNABLES");
         for (name, value) in &self.vars {
             command.env(name, value);
         }

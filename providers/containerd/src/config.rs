@@ -5,12 +5,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tidegate_provider_machine::Settings;
 
-use crate::programs::is_executable;
+use crate::programs::{is_executable, version};
 use crate::{Registries, SHIM_VERSION, Subnet};
 
 /// The program that does nothing else.
@@ -74,11 +73,11 @@ pub struct Config {
 
 impl Config {
     /// The program that containerd starts for us.
-    pub(crate) fn program(&self) -> io::Result<PathBuf> {
+    pub(crate) async fn program(&self) -> io::Result<PathBuf> {
         if let Some(program) = &self.collector {
             return Ok(program.clone());
         }
-        std::env::current_exe().map(beside)
+        Ok(beside(std::env::current_exe()?).await)
     }
 
     /// What looks after containers, when `program` is what containerd starts for us.
@@ -116,20 +115,19 @@ impl Config {
     }
 }
 
-/// The small program beside this one, or this one when there is none that was built with it.
-fn beside(this: PathBuf) -> PathBuf {
+/// The small program beside this one, or this one when there is none of its version.
+async fn beside(this: PathBuf) -> PathBuf {
     let small = this.with_file_name(SMALL);
     if !is_executable(&small) {
         return this;
     }
-    let said = Command::new(&small).arg("--version").stdin(Stdio::null()).output();
-    let said = said.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
-    if said.as_ref().is_ok_and(|it| it == SHIM_VERSION) {
+    let said = version(&small).await;
+    if said.as_deref() == Some(SHIM_VERSION) {
         return small;
     }
     let small = small.display();
     let wanted = SHIM_VERSION;
-    tracing::warn!(%small, %wanted, ?said, "this shim is not of this version and is not used; install both programs together");
+    tracing::warn!(%small, %wanted, ?said, "this shim is of another version and is not used; install both programs together");
     this
 }
 
@@ -139,29 +137,21 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::programs::script;
 
-    #[test]
-    fn the_small_program_is_taken_when_it_is_of_this_version() {
+    #[tokio::test]
+    async fn the_small_program_is_taken_when_it_is_of_this_version() {
         let folder = tempfile::tempdir().expect("a folder");
         let (this, small) = (folder.path().join("tidegate"), folder.path().join(SMALL));
-        assert_eq!(beside(this.clone()), this, "there is no other one");
-        let says = |what: &str| {
-            let script = format!("#!/bin/sh\n{what}\n");
-            // A new file each time: one that is executed cannot be written to.
-            let next = folder.path().join("next");
-            fs::write(&next, script).expect("written");
-            fs::set_permissions(&next, fs::Permissions::from_mode(0o755)).expect("its own");
-            fs::rename(next, &small).expect("moved");
-            beside(this.clone())
-        };
-        assert_eq!(says(&format!("[ \"$*\" = --version ] && echo '{SHIM_VERSION}'")), small);
-        for other in
-            ["echo tidegate-shim 0.0.0", "exit 1", "echo only containerd starts this >&2; exit 1"]
-        {
-            assert_eq!(says(other), this, "{other}");
+        assert_eq!(beside(this.clone()).await, this, "there is no other one");
+        script(&small, &format!("[ \"$*\" = --version ] && echo '{SHIM_VERSION}'"));
+        assert_eq!(beside(this.clone()).await, small);
+        let refusal = "echo only containerd starts this >&2; exit 1";
+        for other in ["echo tidegate-shim 0.0.0", "exit 1", refusal] {
+            script(&small, other);
+            assert_eq!(beside(this.clone()).await, this, "{other}");
         }
-        fs::write(&small, "no program").expect("written");
         fs::set_permissions(&small, fs::Permissions::from_mode(0o644)).expect("its own");
-        assert_eq!(beside(this.clone()), this, "nobody may execute it");
+        assert_eq!(beside(this.clone()).await, this, "nobody may execute it");
     }
 }

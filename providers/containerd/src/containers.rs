@@ -47,7 +47,7 @@ pub(crate) struct Options {
     #[prost(string, tag = "6")]
     pub(crate) binary_name: String,
     /// Ours alone: that the program may start before it is told to, which is about to come. containerd hands it on, and other
-    /// shims do not read it.
+    /// shims do not read it. What is changed here changes [`crate::SHIM_VERSION`].
     #[prost(bool, tag = "7001")]
     pub(crate) at_once: bool,
 }

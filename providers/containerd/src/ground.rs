@@ -251,9 +251,10 @@ impl Local {
             Some(told) => told,
             None => firewall::is_needed().await,
         };
+        let collector = config.program().await.map_err(OpenError::io("find", &config.run_dir))?;
         let (inside, root) = (config.clone(), state.root().to_owned());
         let (name, tasks) = (state.name().to_owned(), tasks.clone());
-        let work = move || Self::make(&inside, root, &name, firewall, tasks);
+        let work = move || Self::make(&inside, root, &name, collector, firewall, tasks);
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(|stopped| OpenError::io("open", &config.run_dir)(stopped.into()))?
     }
@@ -262,6 +263,7 @@ impl Local {
         config: &Config,
         root: PathBuf,
         name: &str,
+        collector: PathBuf,
         firewall: bool,
         tasks: TaskTracker,
     ) -> Result<Self, OpenError> {
@@ -292,7 +294,6 @@ impl Local {
             keep: config.kept_networks,
             prefix: format!("tg-{name}-"),
         };
-        let collector = config.program().map_err(OpenError::io("find", run))?;
         Ok(Self {
             networks: Networks::open(plan, tasks)
                 .map_err(OpenError::io("make networks in", run))?,

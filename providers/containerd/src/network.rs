@@ -416,8 +416,9 @@ pub(crate) struct Place {
 impl Place {
     /// As the gateway reaches it.
     pub(crate) fn address(&self) -> Address {
-        static ALL: LazyLock<Arc<str>> = LazyLock::new(|| LOCAL.into());
-        let local = ALL.clone();
+        // One for all replicas: each would carry a piece of its own.
+        static SHARED: LazyLock<Arc<str>> = LazyLock::new(|| LOCAL.into());
+        let local = SHARED.clone();
         Address::Inside { network: self.network.clone(), address: self.socket, local }
     }
 }

@@ -2,19 +2,12 @@
 //! of runc's time for it.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
-
-use tokio::process::Command;
-use tokio::time::timeout;
 
 use crate::Config;
 use crate::doctor::Missing;
-use crate::programs::find;
+use crate::programs::{find, version};
 
 const CRUN: &str = "crun";
-/// Longest that it may take to say its version.
-const ANSWER_TAKES: Duration = Duration::from_secs(5);
 /// The oldest that all tests are run with; much older ones do not read today's specifications.
 const OLDEST: (u32, u32) = (1, 8);
 /// Where the second version of control groups is mounted beside the first, and what it has to give.
@@ -34,10 +27,8 @@ async fn chosen(program: &Path, left: &str) -> Option<String> {
     if both_versions(left).is_some() {
         return None;
     }
-    let mut asking = Command::new(program);
-    let said = asking.arg("--version").stdin(Stdio::null()).kill_on_drop(true).output();
-    let said = timeout(ANSWER_TAKES, said).await.ok()?.ok()?;
-    is_of_its_time(&String::from_utf8_lossy(&said.stdout)).then(|| program.display().to_string())
+    let said = version(program).await?;
+    is_of_its_time(&said).then(|| program.display().to_string())
 }
 
 /// Whether it says that it is crun, and not too old.
@@ -84,10 +75,8 @@ fn both_versions(left: &str) -> Option<Missing> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use crate::programs::script;
 
     #[test]
     fn what_cannot_make_containers_is_told_before_it_has_to() {
@@ -116,12 +105,7 @@ mod tests {
     async fn crun_is_taken_where_it_works() {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("crun");
-        let say = |what: &str| {
-            let next = folder.path().join("next");
-            std::fs::write(&next, format!("#!/bin/sh\n{what}\n")).expect("written");
-            std::fs::set_permissions(&next, Permissions::from_mode(0o755)).expect("its own");
-            std::fs::rename(next, &program).expect("moved");
-        };
+        let say = |what: &str| script(&program, what);
         assert_eq!(chosen(&program, "").await, None, "it is not there");
         say("[ $1 = --version ] && echo crun version 1.8.1");
         assert_eq!(chosen(&program, "").await, Some(program.display().to_string()));

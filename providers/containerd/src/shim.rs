@@ -35,8 +35,8 @@ use std::io::{self, Write};
 pub(crate) use socket::NAME;
 use words::Words;
 
-/// What a shim answers to `--version`. The number in brackets is of what tidegate and its shim say to each other, of which containerd knows
-/// nothing (`messages.rs`): it changes with that.
+/// What a shim answers to `--version`. The number in brackets is of what tidegate and its shim say to each other without
+/// containerd's knowing (`containers::Options`): it changes with that.
 pub const SHIM_VERSION: &str = concat!("tidegate-shim ", env!("CARGO_PKG_VERSION"), " (1)");
 
 /// The first word that containerd starts a shim with.

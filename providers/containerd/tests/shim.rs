@@ -212,7 +212,7 @@ async fn what_a_killed_shim_was_making_is_not_left_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_whose_bundle_vanished_is_ended_all_the_same() {
     let Some(mut place) = Place::with(|it| it.shim = None).await else { return };
-    let Some(program) = place.harness.config.collector.clone() else { return };
+    let program = place.harness.config.collector.clone().expect("it is built with its tests");
     let id = place.deployed(function("lost", SHELL), 1).await;
     place.ready(&id, 1).await;
     let task = place.ctr(NAMESPACE, &["tasks", "list", "-q"]);

@@ -192,7 +192,7 @@ fn one_life<'a, R: Runtime>(
             tokio::select! {
                 biased;
                 end = &mut living => break end,
-                () = done(&mut slow) => {
+                () = passed(&mut slow) => {
                     slow = None;
                     life.let_others_start();
                 }
@@ -226,8 +226,8 @@ async fn may_start<R: Runtime>(life: &Life<R>) -> bool {
     true
 }
 
-/// Waits for it, if there is any.
-async fn done(timer: &mut Option<Pin<Box<Sleep>>>) {
+/// Waits until its time has passed, if there is any.
+async fn passed(timer: &mut Option<Pin<Box<Sleep>>>) {
     match timer {
         Some(timer) => timer.await,
         None => pending().await,

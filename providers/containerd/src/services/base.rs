@@ -61,7 +61,8 @@ impl Base {
             Some(told) => told,
             None => firewall::is_needed().await,
         };
-        let (names, networks, collector) = make(&config, &state, firewall, &tasks)?;
+        let collector = config.program().await.map_err(OpenError::io("find", &config.run_dir))?;
+        let (names, networks) = make(&config, &state, firewall, &tasks)?;
         if config.masquerade {
             firewall::masquerade(config.subnet).await;
         }
@@ -167,7 +168,7 @@ fn make(
     state: &StateDir,
     firewall: bool,
     tasks: &TaskTracker,
-) -> Result<(Arc<Names>, Arc<Networks>, PathBuf), OpenError> {
+) -> Result<(Arc<Names>, Arc<Networks>), OpenError> {
     free_addresses(config)?;
     let run = config.run_dir.join("services");
     durable::make_folder(&run).map_err(OpenError::io("make", &run))?;
@@ -189,6 +190,5 @@ fn make(
     };
     let networks = Networks::open(plan, tasks.clone());
     let networks = networks.map_err(OpenError::io("make networks in", &run))?;
-    let collector = config.program().map_err(OpenError::io("find", &run))?;
-    Ok((names, networks, collector))
+    Ok((names, networks))
 }

@@ -15,9 +15,9 @@ use crate::programs::find;
 /// The status of a container that was killed. Source: 128 and the number of SIGKILL.
 const KILLED: u32 = 137;
 
-/// What may have made a container of which nobody knows any more what did, and the file that it notes each in (seen with runc
-/// 1.1.5 and crun 1.8.1). The wrong one would not find it, and throw away what was noted of it.
-const MAKERS: [(&str, &str); 2] = [("runc", "state.json"), ("crun", "status")];
+/// The file in which crun notes a container (seen with 1.8.1; runc's is `state.json`). runc would not know it, throw away what was noted,
+/// and leave the program running.
+const OF_CRUN: &str = "status";
 
 /// Ends a container and answers on standard output.
 pub(super) fn clean_up(words: &Words) -> io::Result<()> {
@@ -36,12 +36,15 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
     } else if !folder.exists() {
         // containerd 2.1 may have removed the bundle already, of one that was just being made.
         let other = tempfile::tempdir()?;
-        let oci = |program: &str| Oci::new(program, &words.namespace, other.path().to_owned());
-        oci("").wait_for_maker(&words.id);
-        let noted = oci("").noted_in(&words.id);
-        if let Some((maker, _)) = MAKERS.iter().find(|(_, file)| noted.join(file).exists()) {
-            let maker = find(maker).unwrap_or_else(|| maker.into());
-            remove(&oci(&maker.to_string_lossy()), &words.id);
+        let oci = |maker: &str| Oci::new(maker, &words.namespace, other.path().to_owned());
+        let runc = oci("runc");
+        runc.wait_for_maker(&words.id);
+        let noted = runc.noted_in(&words.id);
+        let crun_made_it = noted.join(OF_CRUN).exists();
+        match find("crun").filter(|_| crun_made_it) {
+            Some(crun) => remove(&oci(&crun.to_string_lossy()), &words.id),
+            None if noted.exists() => remove(&runc, &words.id),
+            None => {}
         }
     }
     if let Err(failure) = rootfs::unmount_all(&folder.join("rootfs")) {

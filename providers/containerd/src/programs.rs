@@ -1,4 +1,4 @@
-//! Where programs are.
+//! Where programs are, and what they say of themselves.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -40,11 +40,12 @@ pub(super) fn clean_up(words: &Words) -> io::Result<()> {
         let runc = oci("runc");
         runc.wait_for_maker(&words.id);
         let noted = runc.noted_in(&words.id);
-        let crun_made_it = noted.join(OF_CRUN).exists();
-        match find("crun").filter(|_| crun_made_it) {
-            Some(crun) => remove(&oci(&crun.to_string_lossy()), &words.id),
-            None if noted.exists() => remove(&runc, &words.id),
-            None => {}
+        if noted.join(OF_CRUN).exists() {
+            // Not runc where there is no crun any more: it is told that it cannot be removed.
+            let crun = find("crun").unwrap_or_else(|| "crun".into());
+            remove(&oci(&crun.to_string_lossy()), &words.id);
+        } else if noted.exists() {
+            remove(&runc, &words.id);
         }
     }
     if let Err(failure) = rootfs::unmount_all(&folder.join("rootfs")) {
